@@ -1,0 +1,35 @@
+"""A forecast: quantiles of a meter's consumption, hour by hour."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+
+from energy_forecasting.domain.readings import Timestamps, Values
+
+#: The quantile levels that every model learns.
+QUANTILE_LEVELS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+
+
+class TemperatureSource(StrEnum):
+    """Where the temperature of the hours ahead came from."""
+
+    REQUEST = "request"  #: the client sent it
+    RECENT_DAYS = "recent_days"  #: estimated from the meter's last days
+    UNUSED = "unused"  #: the model does not look at temperature
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Forecast:
+    """Quantiles for n hours; ordered within each hour, without NaN."""
+
+    timestamps: Timestamps  #: [n] UTC, start of each hour
+    levels: tuple[float, ...]  #: the q quantile levels, ascending
+    quantiles: Values  #: [n, q] in the meter's unit
+    temperature_source: TemperatureSource
+
+    @property
+    def median(self) -> Values:
+        """The point forecast, [n]."""
+        nearest = int(np.argmin(np.abs(np.asarray(self.levels) - 0.5)))
+        return self.quantiles[:, nearest]

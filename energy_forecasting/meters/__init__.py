@@ -1,0 +1,1 @@
+"""Where histories come from: stores and imports."""
