@@ -12,10 +12,10 @@
     ├── NoDataFound            NO_DATA_FOUND        404   the meter has no readings
     ├── InsufficientData       INSUFFICIENT_DATA    422   too little history
     ├── DataQualityError       DATA_QUALITY_ERROR   422   constant, non-numeric, mostly missing
-    ├── TrainerOutOfMemory     MEMORY_ERROR         500   the trainer was killed or ran out of memory
+    ├── TrainerOutOfMemory     MEMORY_ERROR         500   the trainer ran out of memory
     ├── TrainingFailed         TRAINING_ERROR       500   divergence or a bug
     ├── StorageFailed          STORAGE_ERROR        507   an artifact could not be written or read
-    ├── WorkerLost             WORKER_LOST          500   the worker died with this task, again and again
+    ├── WorkerLost             WORKER_LOST          500   the worker died with this task
     └── Cancelled              CANCELLED            409   by request
 
 The message is a sentence for the operator: what happened, to which meter, what to do next.

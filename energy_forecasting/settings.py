@@ -1,0 +1,109 @@
+"""Every setting of the system, read from the environment (or a ``.env`` file beside the doors).
+
+Names in the environment are the field names in capitals: ``REDIS_URL``, ``WORKER_THREADS``.
+README's table is made from the descriptions below (``python -m energy_forecasting.settings``).
+"""
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from energy_forecasting.domain.meters import DEFAULT_METER_TYPES
+
+PROJECT_DIR = Path(__file__).resolve().parent.parent
+
+
+class Settings(BaseSettings):
+    """The system's settings; immutable once read."""
+
+    model_config = SettingsConfigDict(
+        env_file=PROJECT_DIR / ".env", extra="ignore", frozen=True, env_ignore_empty=True
+    )
+
+    redis_url: str = Field(
+        "redis://localhost:6379/0", description="Redis for the queue and the task records"
+    )
+    debug: bool = Field(
+        default=False, description="Debug logs; worker and API reload when a file changes"
+    )
+    log_format: Literal["console", "json"] = Field(
+        "console", description="Format of the console log; the file keeps the line format"
+    )
+    log_dir: Path = Field(PROJECT_DIR / "logs", description="Folder of the log files")
+    log_files_kept: int = Field(20, ge=1, description="Log files kept in the folder")
+
+    meter_store: Literal["auto", "sqlite", "influxdb"] = Field(
+        "auto", description="auto: InfluxDB when configured, else the embedded SQLite store"
+    )
+    sqlite_path: Path = Field(
+        PROJECT_DIR / "var" / "meters.sqlite", description="File of the embedded meter store"
+    )
+    influxdb_config: Path = Field(
+        PROJECT_DIR / "config" / "influxdb_config.json",
+        description="InfluxDB's address, credentials and schema; INFLUXDB_URL, INFLUXDB_TOKEN, "
+        "INFLUXDB_TOKEN_FILE, INFLUXDB_ORG and INFLUXDB_BUCKET override it",
+    )
+    meter_types: tuple[str, ...] = Field(
+        DEFAULT_METER_TYPES, description="Meter types that the API accepts (a JSON list)"
+    )
+    history_days: int = Field(
+        730, ge=21, description="Days of history that a training reads, up to the last reading"
+    )
+
+    model_store: Path = Field(
+        PROJECT_DIR / "models", description="Folder of the trained models, shared by all machines"
+    )
+    model_versions_kept: int = Field(
+        5, ge=1, description="Versions kept per meter, the champion included"
+    )
+
+    worker_processes: int = Field(1, ge=1, le=64, description="Dramatiq processes per worker")
+    worker_threads: int = Field(
+        max(1, min(os.cpu_count() or 1, 8)),
+        ge=1,
+        le=64,
+        description="Trainings at once per process, each in a trainer process of its own "
+        "(default: the number of cores, at most 8)",
+    )
+    training_deadline_s: float = Field(
+        900.0, gt=0, description="A training that takes longer is killed: TIMEOUT_ERROR"
+    )
+    trainer_max_trainings: int = Field(
+        50, ge=1, description="A trainer process is replaced after so many trainings"
+    )
+    trainer_memory_limit_mb: int = Field(
+        2048, ge=256, description="A trainer process above it is killed: MEMORY_ERROR"
+    )
+    tuning_max_trials: int = Field(
+        2, ge=0, le=50, description="Alternatives that tuning tries by default; 0 turns it off"
+    )
+    max_worker_losses: int = Field(
+        3, ge=1, description="A task whose worker died so often fails: WORKER_LOST"
+    )
+    task_retention_days: float = Field(
+        7.0, gt=0, description="How long the record of an ended task is kept"
+    )
+
+
+def settings_table() -> str:
+    """Return the settings as a Markdown table for README."""
+    rows = ["| variable | default | meaning |", "|---|---|---|"]
+    for name, field in Settings.model_fields.items():
+        default = field.default
+        if isinstance(default, Path):
+            default = default.relative_to(PROJECT_DIR).as_posix()
+        elif isinstance(default, tuple):
+            default = ", ".join(default)
+        elif name == "worker_threads":
+            default = "number of cores"
+        rows.append(
+            f"| `{name.upper()}` | `{str(default).lower() if isinstance(default, bool) else default}` | {field.description} |"
+        )
+    return "\n".join(rows)
+
+
+if __name__ == "__main__":
+    print(settings_table())  # noqa: T201 - a command's output
