@@ -83,6 +83,9 @@ class Settings(BaseSettings):
     max_worker_losses: int = Field(
         3, ge=1, description="A task whose worker died so often fails: WORKER_LOST"
     )
+    shutdown_grace_s: float = Field(
+        5.0, ge=0, description="A stopping worker lets trainings finish so long, then requeues them"
+    )
     task_retention_days: float = Field(
         7.0, gt=0, description="How long the record of an ended task is kept"
     )
@@ -92,17 +95,19 @@ def settings_table() -> str:
     """Return the settings as a Markdown table for README."""
     rows = ["| variable | default | meaning |", "|---|---|---|"]
     for name, field in Settings.model_fields.items():
-        default = field.default
-        if isinstance(default, Path):
-            default = default.relative_to(PROJECT_DIR).as_posix()
-        elif isinstance(default, tuple):
-            default = ", ".join(default)
-        elif name == "worker_threads":
-            default = "number of cores"
-        rows.append(
-            f"| `{name.upper()}` | `{str(default).lower() if isinstance(default, bool) else default}` | {field.description} |"
-        )
+        default = _shown(name, field.default)
+        rows.append(f"| `{name.upper()}` | `{default}` | {field.description} |")
     return "\n".join(rows)
+
+
+def _shown(name: str, default: object) -> str:
+    if name == "worker_threads":
+        return "number of cores"
+    if isinstance(default, Path):
+        return default.relative_to(PROJECT_DIR).as_posix()
+    if isinstance(default, tuple):
+        return ", ".join(default)
+    return str(default).lower() if isinstance(default, bool) else str(default)
 
 
 if __name__ == "__main__":

@@ -76,7 +76,13 @@ class ModelCard(CardPart):
     timezone: str
     country: str | None
     data: DataSpan
-    skill: Skill | None = Field(description="None when the history was too short to measure it")
+    skill: Skill | None = Field(
+        description="Without a temperature forecast, as the API serves by default; None when the "
+        "history was too short to measure it"
+    )
+    skill_known_temperature: Skill | None = Field(
+        default=None, description="With the true temperature ahead; None when it is not used"
+    )
     uses_temperature: bool
     feature_names: list[str] = Field(description="Inputs of the network, in order")
     scale: float = Field(description="Mean |y(t) - y(t - 168 h)| of the history, meter's unit")

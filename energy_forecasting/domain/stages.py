@@ -72,9 +72,8 @@ _RUNNING = PIPELINE[1:-1]
 
 #: Target stage to the stages it may be entered from.
 ENTERED_FROM: dict[Stage, frozenset[Stage]] = {
-    Stage.PENDING: frozenset(_RUNNING),  # a retry
-    # Re-entered from a running stage when another worker takes over a lost task.
-    Stage.STARTED: frozenset({Stage.PENDING, *_RUNNING}),
+    Stage.PENDING: frozenset(_RUNNING),  # a retry, or its worker was lost
+    Stage.STARTED: frozenset({Stage.PENDING}),
     Stage.CONNECTING: frozenset({Stage.STARTED}),
     Stage.FETCHING_DATA: frozenset({Stage.CONNECTING}),
     Stage.VALIDATING_DATA: frozenset({Stage.FETCHING_DATA}),

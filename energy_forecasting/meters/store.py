@@ -1,6 +1,7 @@
 """What the system needs of a place that holds meter readings.
 
-Every store, the in-memory one included, passes ``tests/integration/test_meter_store_contract.py``.
+Every store, the in-memory one included, passes the contract tests in
+``tests/integration/meters/test_meter_store_contract.py``.
 A store never answers a fault with an empty history: an error is an error.
 """
 
@@ -28,6 +29,11 @@ class MeterStore(Protocol):
     ``StorageFailed``. All datetimes are aware; a naive one raises ``InvalidRequest``.
     Safe to call from several threads.
     """
+
+    @property
+    def kind(self) -> str:
+        """Return ``sqlite``, ``influxdb-flux`` or ``memory``; known without a connection."""
+        ...
 
     def check(self) -> StoreStatus:
         """Reach the store, within seconds, and say what it is."""

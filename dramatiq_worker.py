@@ -1,0 +1,83 @@
+"""Start the worker: ``python dramatiq_worker.py [--processes N] [--threads N]``.
+
+Runs a supervisor that keeps N worker processes alive; each trains as many meters at once as it
+has threads. Reads REDIS_URL, METER_STORE, MODEL_STORE and the other settings of README from the
+environment. Ctrl-C or SIGTERM stops it: trainings that cannot finish in SHUTDOWN_GRACE_S go back
+to the queue.
+"""
+
+import argparse
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+
+from energy_forecasting import __version__, bootstrap
+from energy_forecasting.domain.errors import EnergyForecastingError
+from energy_forecasting.logs import get_logger
+from energy_forecasting.settings import PROJECT_DIR, Settings
+from energy_forecasting.tasks.process_ties import die_with_parent
+from energy_forecasting.tasks.redis_client import address
+from energy_forecasting.tasks.supervisor import WorkerSupervisor
+
+#: Beyond the grace given to trainings: what taking a worker process down may need.
+TEARDOWN_S = 5.0
+
+
+def main() -> None:
+    """Parse the command line and supervise, or be one of the supervised processes."""
+    settings = bootstrap.settings()
+    parser = argparse.ArgumentParser(description="Energy Forecasting worker")
+    parser.add_argument("--processes", type=int, default=settings.worker_processes)
+    parser.add_argument("--threads", type=int, default=settings.worker_threads)
+    parser.add_argument("--child-of", type=int, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.processes < 1 or arguments.threads < 1:
+        parser.error("--processes and --threads must be at least 1")
+    bootstrap.start_logging(settings)
+    if arguments.child_of:
+        work(arguments.child_of, arguments.threads)
+    else:
+        supervise(settings, arguments.processes, arguments.threads)
+
+
+def supervise(settings: Settings, processes: int, threads: int) -> None:
+    """Keep the worker processes alive until told to stop."""
+    logger = get_logger("worker.supervisor")
+    where = address(settings.redis_url)
+    logger.info(
+        "Worker starting", version=__version__, redis=where, processes=processes, threads=threads
+    )
+    program = [sys.executable, str(Path(__file__).resolve())]
+    command = [*program, "--child-of", str(os.getpid()), "--threads", str(threads)]
+    WorkerSupervisor(
+        command,
+        processes=processes,
+        grace_s=settings.shutdown_grace_s + TEARDOWN_S,
+        watch=PROJECT_DIR / "energy_forecasting" if settings.debug else None,
+    ).run()
+    logger.info("Worker has stopped")
+
+
+def work(parent_pid: int, threads: int) -> None:
+    """Be one worker process: consume tasks until SIGTERM."""
+    die_with_parent(parent_pid)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches us as the supervisor's SIGTERM
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda _number, _frame: stop.set())
+    try:
+        import dramatiq  # noqa: PLC0415
+
+        import task_system  # noqa: PLC0415 - only a worker process needs the actor
+
+        worker = dramatiq.Worker(task_system.broker, worker_threads=threads)
+        worker.start()
+    except EnergyForecastingError as error:
+        sys.exit(error.message)
+    stop.wait()
+    worker.stop()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""HTTP over the other rooms: routes translate, services decide. Never imports TensorFlow."""

@@ -1,0 +1,73 @@
+"""The application factory: routes, errors, middleware, and nothing that decides."""
+
+import contextlib
+from collections.abc import AsyncIterator
+
+import structlog
+from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
+
+from energy_forecasting import __version__
+from energy_forecasting.api.error_handlers import add_error_handlers
+from energy_forecasting.api.forecast_service import ForecastService
+from energy_forecasting.api.middleware import OptionalTrailingSlash, RequestContext
+from energy_forecasting.api.routes import forecast, health, meters, models, training
+from energy_forecasting.api.schemas import ErrorAnswer
+from energy_forecasting.api.services import ApiServices
+from energy_forecasting.api.store_probe import StoreProbe
+
+DESCRIPTION = """
+Trains, tunes and calibrates a forecaster for every utility meter.
+
+1. `POST /trainmodel/` queues a training and answers at once with a `task_id`.
+2. `GET /trainmodel/status/{task_id}` tells stage and progress until `SUCCESS`, `FAILED` or
+   `CANCELLED`.
+3. `POST /forecast/` answers with the hours ahead: median and quantiles.
+
+Every error has the form `{"error": {"type", "message", "details"}, "detail": message}`.
+"""
+
+logger = structlog.get_logger("api")
+
+
+def create_app(services: ApiServices) -> FastAPI:
+    """Build the application over its collaborators."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        logger.info("API started", version=__version__)
+        yield
+        app.state.store_probe.close()
+        services.meters.close()
+        logger.info("API stopped")
+
+    app: FastAPI = FastAPIOffline(
+        title="Energy Forecasting System",
+        version=__version__,
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        redirect_slashes=False,
+        responses={
+            422: {"model": ErrorAnswer, "description": "The request is not valid"},
+            503: {"model": ErrorAnswer, "description": "Redis or the meter store is away"},
+        },
+    )
+    app.state.services = services
+    app.state.forecasts = ForecastService(services.models, services.meters)
+    app.state.store_probe = StoreProbe(services.meters)
+    add_error_handlers(app)
+    for routes in (training, forecast, models, meters, health):
+        app.include_router(routes.router)
+
+    @app.get("/", include_in_schema=False)
+    def index() -> dict[str, str]:
+        return {
+            "service": "Energy Forecasting System",
+            "version": __version__,
+            "docs": "/docs",
+            "health": "/health/",
+        }
+
+    app.add_middleware(OptionalTrailingSlash)
+    app.add_middleware(RequestContext)
+    return app

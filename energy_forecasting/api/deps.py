@@ -1,0 +1,71 @@
+"""What routes depend on, as annotated aliases."""
+
+from typing import Annotated, cast
+
+from fastapi import Depends, Request
+
+from energy_forecasting.api.forecast_service import ForecastService
+from energy_forecasting.api.services import ApiServices
+from energy_forecasting.api.store_probe import StoreProbe
+from energy_forecasting.domain.errors import InvalidRequest
+from energy_forecasting.domain.meters import Meter
+from energy_forecasting.meters.store import MeterStore
+from energy_forecasting.registry.model_registry import ModelRegistry
+from energy_forecasting.tasks.task_store import TaskStore
+
+
+def _services(request: Request) -> ApiServices:
+    return cast("ApiServices", request.app.state.services)
+
+
+ServicesDep = Annotated[ApiServices, Depends(_services)]
+
+
+def _tasks(services: ServicesDep) -> TaskStore:
+    return services.tasks
+
+
+def _meters(services: ServicesDep) -> MeterStore:
+    return services.meters
+
+
+def _models(services: ServicesDep) -> ModelRegistry:
+    return services.models
+
+
+def _forecasts(request: Request) -> ForecastService:
+    return cast("ForecastService", request.app.state.forecasts)
+
+
+def _store_probe(request: Request) -> StoreProbe:
+    return cast("StoreProbe", request.app.state.store_probe)
+
+
+def _meter(meter_type: str, meter_id: str) -> Meter:
+    return Meter(meter_type=meter_type, meter_id=meter_id)
+
+
+TaskStoreDep = Annotated[TaskStore, Depends(_tasks)]
+MeterStoreDep = Annotated[MeterStore, Depends(_meters)]
+ModelRegistryDep = Annotated[ModelRegistry, Depends(_models)]
+ForecastServiceDep = Annotated[ForecastService, Depends(_forecasts)]
+StoreProbeDep = Annotated[StoreProbe, Depends(_store_probe)]
+#: The meter that the path names.
+MeterDep = Annotated[Meter, Depends(_meter)]
+
+
+def known_meter(meter_type: str, meter_id: str, services: ApiServices) -> Meter:
+    """Return the meter of a request's body.
+
+    Raises:
+        InvalidRequest: its type is not among METER_TYPES, or a character is not allowed.
+    """
+    meter = Meter(meter_type=meter_type, meter_id=meter_id)
+    allowed = services.settings.meter_types
+    if meter.meter_type not in allowed:
+        raise InvalidRequest(
+            f"meter_type {meter.meter_type} is not known; use one of {', '.join(allowed)}.",
+            field="meter_type",
+            allowed=list(allowed),
+        )
+    return meter

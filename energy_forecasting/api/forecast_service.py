@@ -1,0 +1,182 @@
+"""Answers forecasts: finds the model, reads the recent history, evaluates the network.
+
+Models are kept in memory until their file changes, so a new champion serves at once. A model
+whose file is damaged is an error, not a silent baseline.
+"""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+from threading import Lock
+from zoneinfo import ZoneInfo
+
+import numpy as np
+
+from energy_forecasting.api.schemas import ForecastRequest
+from energy_forecasting.domain.errors import InvalidRequest
+from energy_forecasting.domain.forecasts import Forecast
+from energy_forecasting.domain.horizons import MAX_HORIZON_HOURS, Horizon
+from energy_forecasting.domain.meters import Meter
+from energy_forecasting.domain.model_card import ModelCard
+from energy_forecasting.domain.readings import History, to_hourly
+from energy_forecasting.forecasting.forecaster import RECENT_DAYS, Forecaster
+from energy_forecasting.meters.store import MeterStore
+from energy_forecasting.registry.artifact import read_card, read_weights
+from energy_forecasting.registry.model_registry import ModelRegistry, no_model
+
+MODELS_IN_MEMORY = 256
+
+#: A little more than the forecaster looks at: its days are local ones.
+HISTORY_READ = timedelta(days=RECENT_DAYS + 4)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ForecastResult:
+    """A forecast and what it stands on."""
+
+    card: ModelCard
+    horizon: Horizon
+    history: History  #: hourly, before the origin
+    forecast: Forecast  #: the hours asked for
+    last_reading: datetime
+
+
+class ForecastService:
+    """One per API process; safe to share between threads."""
+
+    def __init__(self, models: ModelRegistry, meters: MeterStore) -> None:
+        self._models = models
+        self._meters = meters
+        self._lock = Lock()
+        self._loaded: OrderedDict[Path, tuple[int, Forecaster]] = OrderedDict()
+
+    def forecast(self, meter: Meter, request: ForecastRequest) -> ForecastResult:
+        """Forecast a meter.
+
+        Raises:
+            NotFound: the meter has no model.
+            NoDataFound: it has no readings.
+            InvalidRequest: the horizon cannot be served; ``field`` names what to change.
+        """
+        forecaster = self._forecaster(meter)
+        summary = self._meters.describe(meter)
+        last = summary.last_reading
+        if last is None:  # the store did not look; the newest reading tells
+            last = self._meters.read_history(meter).last
+        next_hour = last.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
+        span = _span(request, next_hour, ZoneInfo(forecaster.card.timezone))
+        horizon = _horizon(span, next_hour)
+        readings = self._meters.read_history(
+            meter, start=horizon.origin - HISTORY_READ, end=horizon.origin
+        )
+        history = to_hourly(readings, summary.profile.reading_kind)
+        forecast = forecaster.forecast(
+            history,
+            horizon,
+            levels=sorted(set(request.quantiles)),
+            temperature=_temperature(request, horizon, span),
+        )
+        return ForecastResult(
+            card=forecaster.card,
+            horizon=horizon,
+            history=history,
+            forecast=_from(forecast, span.start),
+            last_reading=last,
+        )
+
+    def _forecaster(self, meter: Meter) -> Forecaster:
+        path = self._models.champion_path(meter)
+        try:
+            changed_ns = path.stat().st_mtime_ns
+        except FileNotFoundError as error:
+            raise no_model(meter) from error
+        with self._lock:
+            loaded = self._loaded.get(path)
+            if loaded is not None and loaded[0] == changed_ns:
+                self._loaded.move_to_end(path)
+                return loaded[1]
+        forecaster = Forecaster(read_card(path), read_weights(path))
+        with self._lock:
+            self._loaded[path] = (changed_ns, forecaster)
+            while len(self._loaded) > MODELS_IN_MEMORY:
+                self._loaded.popitem(last=False)
+        return forecaster
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Span:
+    """The hours that the client wants to see."""
+
+    start: datetime
+    end: datetime
+
+
+def _span(request: ForecastRequest, next_hour: datetime, zone: ZoneInfo) -> _Span:
+    if request.start_date is None or request.end_date is None:
+        hours = request.horizon_hours or MAX_HORIZON_HOURS
+        return _Span(start=next_hour, end=next_hour + timedelta(hours=hours))
+    start = _moment(request.start_date, zone)
+    end = _moment(request.end_date, zone, is_end=True)
+    if end <= start:
+        raise InvalidRequest("end_date must be after start_date.", field="end_date")
+    return _Span(start=start, end=end)
+
+
+def _moment(day_or_moment: date | datetime, zone: ZoneInfo, *, is_end: bool = False) -> datetime:
+    """Return a whole UTC hour; a day counts from its local midnight, as an end to the next one."""
+    if isinstance(day_or_moment, datetime):
+        moment = day_or_moment.astimezone(UTC)
+        whole = moment.replace(minute=0, second=0, microsecond=0)
+        return whole + timedelta(hours=1) if is_end and whole < moment else whole
+    day = day_or_moment + timedelta(days=1) if is_end else day_or_moment
+    return datetime.combine(day, time.min, tzinfo=zone).astimezone(UTC)
+
+
+def _horizon(span: _Span, next_hour: datetime) -> Horizon:
+    """Start at the hour after the last reading, or earlier when the span is in the past."""
+    origin = min(span.start, next_hour)
+    hours = int((span.end - origin) / timedelta(hours=1))
+    if hours > MAX_HORIZON_HOURS:
+        latest = origin + timedelta(hours=MAX_HORIZON_HOURS)
+        raise InvalidRequest(
+            f"A forecast reaches {MAX_HORIZON_HOURS} hours beyond what is known, here until "
+            f"{latest.isoformat()}; end it there or earlier.",
+            field="end_date",
+            latest_end=latest.isoformat(),
+        )
+    return Horizon(origin=origin, hours=hours)
+
+
+def _temperature(
+    request: ForecastRequest, horizon: Horizon, span: _Span
+) -> np.ndarray[tuple[int], np.dtype[np.float64]] | None:
+    """Return one temperature per hour of the horizon, or None when the client sent none."""
+    if request.temperature is None:
+        return None
+    wanted = int((span.end - span.start) / timedelta(hours=1))
+    if len(request.temperature) != wanted:
+        raise InvalidRequest(
+            f"temperature needs one value per hour asked for: {wanted}, not "
+            f"{len(request.temperature)}.",
+            field="temperature",
+        )
+    if horizon.hours != wanted:
+        raise InvalidRequest(
+            "temperature can be given for a forecast from the last reading on, or for one in the "
+            "past; this span starts later. Start it at "
+            f"{horizon.origin.isoformat()} or leave temperature out.",
+            field="temperature",
+        )
+    return np.asarray(request.temperature, dtype=np.float64)
+
+
+def _from(forecast: Forecast, start: datetime) -> Forecast:
+    """Leave out the hours before the span that the client asked for."""
+    first = int(np.searchsorted(forecast.timestamps, np.datetime64(start.replace(tzinfo=None))))
+    return Forecast(
+        timestamps=forecast.timestamps[first:],
+        levels=forecast.levels,
+        quantiles=forecast.quantiles[first:],
+        temperature_source=forecast.temperature_source,
+    )

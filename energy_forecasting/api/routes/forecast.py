@@ -1,0 +1,115 @@
+"""A forecast with its uncertainty, as JSON or CSV."""
+
+import csv
+import io
+from typing import Any, Literal
+
+import numpy as np
+from fastapi import APIRouter, Response
+
+from energy_forecasting.api.deps import ForecastServiceDep, ServicesDep, known_meter
+from energy_forecasting.api.forecast_service import ForecastResult
+from energy_forecasting.api.schemas import (
+    ForecastAnswer,
+    ForecastModel,
+    ForecastPoint,
+    ForecastRequest,
+    HistoryPoint,
+)
+from energy_forecasting.domain.readings import HOUR, Values, to_datetime
+
+router = APIRouter(prefix="/forecast", tags=["forecast"])
+
+CSV_TYPE = "text/csv; charset=utf-8"
+
+
+@router.post(
+    "/",
+    response_model=ForecastAnswer,
+    responses={200: {"content": {"text/csv": {"schema": {"type": "string"}}}}},
+)
+def forecast(
+    request: ForecastRequest,
+    services: ServicesDep,
+    forecasts: ForecastServiceDep,
+    format: Literal["json", "csv"] = "json",  # noqa: A002 - the contract's name
+) -> Response:
+    """Forecast up to a week ahead: the median and calibrated quantiles for every hour."""
+    meter = known_meter(request.meter_type, request.meter_id, services)
+    result = forecasts.forecast(meter, request)
+    if format == "csv":
+        return Response(_as_csv(result), media_type=CSV_TYPE)
+    answer = _as_answer(result, request.history_hours)
+    return Response(answer.model_dump_json(), media_type="application/json")
+
+
+def _as_answer(result: ForecastResult, history_hours: int) -> ForecastAnswer:
+    card = result.card
+    return ForecastAnswer(
+        meter_id=card.meter_id,
+        meter_type=card.meter_type,
+        unit=card.unit,
+        timezone=card.timezone,
+        origin=result.horizon.origin,
+        horizon_hours=result.horizon.hours,
+        last_reading=result.last_reading,
+        model=ForecastModel(
+            version=card.version,
+            method=card.method,
+            method_reason=card.method_reason,
+            trained_at=card.trained_at,
+            skill=card.skill,
+        ),
+        temperature_source=result.forecast.temperature_source,
+        degraded=False,
+        quantile_levels=list(result.forecast.levels),
+        history=_history_points(result, history_hours),
+        forecast=_forecast_points(result),
+    )
+
+
+def _forecast_points(result: ForecastResult) -> list[ForecastPoint]:
+    names = [f"{level:g}" for level in result.forecast.levels]
+    values = _rounded(result.forecast.quantiles)
+    medians = _rounded(result.forecast.median)
+    return [
+        ForecastPoint(
+            timestamp=to_datetime(stamp),
+            consumption=median,
+            quantiles=dict(zip(names, row, strict=True)),
+        )
+        for stamp, median, row in zip(result.forecast.timestamps, medians, values, strict=True)
+    ]
+
+
+def _history_points(result: ForecastResult, hours: int) -> list[HistoryPoint]:
+    """Return every hour before the origin, a missing one as null."""
+    origin = np.datetime64(result.horizon.origin.replace(tzinfo=None), "s")
+    stamps = origin + np.arange(-hours, 0) * HOUR
+    known = dict(
+        zip(result.history.timestamps.tolist(), _rounded(result.history.consumption), strict=True)
+    )
+    return [
+        HistoryPoint(timestamp=to_datetime(stamp), consumption=_finite(known.get(stamp.tolist())))
+        for stamp in stamps.astype("datetime64[s]")
+    ]
+
+
+def _rounded(values: Values) -> list[Any]:
+    """Six digits are more than any meter measures."""
+    return list(np.round(values, 6).tolist())
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and np.isfinite(value) else None
+
+
+def _as_csv(result: ForecastResult) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text)
+    levels = [f"q{level:g}" for level in result.forecast.levels]
+    writer.writerow(["timestamp", "consumption", *levels])
+    for point in _forecast_points(result):
+        stamp = point.timestamp.isoformat()
+        writer.writerow([stamp, point.consumption, *point.quantiles.values()])
+    return text.getvalue()

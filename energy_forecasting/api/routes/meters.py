@@ -1,0 +1,48 @@
+"""What the meter store holds."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from energy_forecasting.api.deps import MeterDep, MeterStoreDep, ModelRegistryDep
+from energy_forecasting.api.schemas import MeterAnswer, MeterList
+from energy_forecasting.domain.meters import METER_TYPE_PATTERN, MeterSummary
+from energy_forecasting.registry.model_registry import ModelRegistry
+
+router = APIRouter(prefix="/meters", tags=["meters"])
+
+
+@router.get("/")
+def list_meters(
+    store: MeterStoreDep,
+    models: ModelRegistryDep,
+    meter_type: Annotated[str | None, Query(pattern=METER_TYPE_PATTERN)] = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    offset: Annotated[int, Query(ge=0)] = 0,
+) -> MeterList:
+    """List the meters that have readings."""
+    summaries = store.list_meters(meter_type)
+    page = summaries[offset : offset + limit]
+    return MeterList(meters=[_answer(each, models) for each in page], total=len(summaries))
+
+
+@router.get("/{meter_type}/{meter_id}")
+def describe_meter(meter: MeterDep, store: MeterStoreDep, models: ModelRegistryDep) -> MeterAnswer:
+    """Return what the store holds of one meter."""
+    return _answer(store.describe(meter), models)
+
+
+def _answer(summary: MeterSummary, models: ModelRegistry) -> MeterAnswer:
+    return MeterAnswer(
+        meter_id=summary.meter.meter_id,
+        meter_type=summary.meter.meter_type,
+        unit=summary.profile.unit,
+        timezone=summary.profile.timezone,
+        country=summary.profile.country,
+        reading_kind=summary.profile.reading_kind,
+        readings=summary.readings,
+        first_reading=summary.first_reading,
+        last_reading=summary.last_reading,
+        has_temperature=summary.has_temperature,
+        has_model=models.champion_path(summary.meter).is_file(),
+    )

@@ -1,0 +1,60 @@
+"""Queue a training, watch it, cancel it."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from energy_forecasting.api.deps import ServicesDep, TaskStoreDep, known_meter
+from energy_forecasting.api.schemas import TaskList, TrainAnswer, TrainRequest
+from energy_forecasting.domain.stages import STAGE_MESSAGE, Stage
+from energy_forecasting.tasks.record import TaskRecord
+
+router = APIRouter(prefix="/trainmodel", tags=["training"])
+
+
+@router.post("/")
+def train(request: TrainRequest, services: ServicesDep) -> TrainAnswer:
+    """Queue a training of one meter.
+
+    A meter has one open task at a time: while it is queued or running, the same task comes back
+    with `deduplicated: true`.
+    """
+    meter = known_meter(request.meter_type, request.meter_id, services)
+    tuning = request.tuning
+    max_trials = tuning.max_trials if tuning else services.settings.tuning_max_trials
+    admission = services.desk.admit(meter, max_trials=max_trials, force=request.force)
+    record = services.tasks.get(admission.task_id) if admission.deduplicated else None
+    return TrainAnswer(
+        task_id=admission.task_id,
+        status=record.status if record else Stage.PENDING,
+        progress=record.progress if record else 0,
+        message=record.message if record else STAGE_MESSAGE[Stage.PENDING],
+        meter_id=meter.meter_id,
+        meter_type=meter.meter_type,
+        deduplicated=admission.deduplicated,
+    )
+
+
+@router.get("/status/{task_id}", response_model_exclude_none=True)
+def status(task_id: str, tasks: TaskStoreDep) -> TaskRecord:
+    """Return how far a task is; fields are absent until they are known."""
+    return tasks.get(task_id)
+
+
+@router.get("/", response_model_exclude_none=True)
+def find_tasks(
+    tasks: TaskStoreDep,
+    status: Stage | None = None,
+    meter_id: str | None = None,
+    limit: Annotated[int, Query(ge=1, le=500)] = 50,
+    cursor: Annotated[str | None, Query(pattern=r"^\d{1,16}$")] = None,
+) -> TaskList:
+    """List tasks, newest first."""
+    page = tasks.find(status=status, meter_id=meter_id, limit=limit, cursor=cursor)
+    return TaskList(tasks=page.tasks, cursor=page.cursor)
+
+
+@router.delete("/{task_id}", response_model_exclude_none=True)
+def cancel(task_id: str, tasks: TaskStoreDep) -> TaskRecord:
+    """Cancel a queued or running task; its trainer is killed within two seconds."""
+    return tasks.cancel(task_id)

@@ -1,0 +1,22 @@
+"""What the routes call; built by ``bootstrap``."""
+
+from dataclasses import dataclass
+
+from energy_forecasting.meters.store import MeterStore
+from energy_forecasting.registry.model_registry import ModelRegistry
+from energy_forecasting.settings import Settings
+from energy_forecasting.tasks.admission import AdmissionDesk
+from energy_forecasting.tasks.task_store import TaskStore
+from energy_forecasting.tasks.workers import WorkerRegistry
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApiServices:
+    """The collaborators of one API process."""
+
+    settings: Settings
+    tasks: TaskStore
+    workers: WorkerRegistry
+    desk: AdmissionDesk
+    meters: MeterStore
+    models: ModelRegistry

@@ -1,0 +1,163 @@
+"""The one place where settings become collaborators; everything else receives what it needs."""
+
+import os
+from collections.abc import Callable
+from datetime import timedelta
+from functools import lru_cache
+
+import redis
+from dramatiq.brokers.redis import RedisBroker
+
+from energy_forecasting import __version__
+from energy_forecasting.api.services import ApiServices
+from energy_forecasting.logs import configure_logging
+from energy_forecasting.meters.influx_config import load_influx_config
+from energy_forecasting.meters.sqlite import SqliteMeterStore
+from energy_forecasting.meters.store import MeterStore
+from energy_forecasting.registry.model_registry import ModelRegistry
+from energy_forecasting.settings import PROJECT_DIR, Settings
+from energy_forecasting.tasks.actor import TrainingMiddleware
+from energy_forecasting.tasks.admission import AdmissionDesk
+from energy_forecasting.tasks.pipeline import TrainingPipeline
+from energy_forecasting.tasks.queue import TrainingQueue, redis_broker
+from energy_forecasting.tasks.reconciler import Reconciler
+from energy_forecasting.tasks.redis_client import api_redis, worker_redis
+from energy_forecasting.tasks.task_store import TaskStore
+from energy_forecasting.tasks.trainers import TrainerPool
+from energy_forecasting.tasks.workers import WorkerHeart, WorkerRegistry
+
+
+@lru_cache(maxsize=1)
+def settings() -> Settings:
+    """Return the process's settings, read once."""
+    return Settings()
+
+
+def start_logging(current: Settings) -> None:
+    """Configure the logs of a service."""
+    configure_logging(
+        log_dir=current.log_dir,
+        debug=current.debug,
+        console_format=current.log_format,
+        files_kept=current.log_files_kept,
+    )
+
+
+def meter_store(current: Settings) -> MeterStore:
+    """Return InfluxDB when it is configured or asked for, else the embedded store.
+
+    Raises:
+        InvalidRequest: the InfluxDB configuration is wrong; the sentence names file and key.
+    """
+    if current.meter_store != "sqlite":
+        config = load_influx_config(current.influxdb_config, os.environ)
+        if config is not None:
+            from energy_forecasting.meters.influx_flux import (  # noqa: PLC0415 - slow to import
+                InfluxFluxMeterStore,
+            )
+
+            return InfluxFluxMeterStore(config)
+        if current.meter_store == "influxdb":
+            shown = current.influxdb_config.relative_to(PROJECT_DIR)
+            raise SystemExit(
+                f"METER_STORE=influxdb, but neither {shown} nor INFLUXDB_URL is there. "
+                "Copy config/influxdb_config.example.json and fill it in."
+            )
+    return SqliteMeterStore(current.sqlite_path)
+
+
+def model_registry(current: Settings) -> ModelRegistry:
+    """Return the registry of trained models."""
+    return ModelRegistry(current.model_store, versions_kept=current.model_versions_kept)
+
+
+def task_store(current: Settings, client: redis.Redis) -> TaskStore:
+    """Return the task records."""
+    return TaskStore(
+        client, url=current.redis_url, retention=timedelta(days=current.task_retention_days)
+    )
+
+
+def api_services(current: Settings) -> ApiServices:
+    """Build the API's collaborators; none of them connects before it is used."""
+    client = api_redis(current.redis_url)
+    tasks = task_store(current, client)
+    broker = redis_broker(api_redis(current.redis_url, decode_responses=False))
+    return ApiServices(
+        settings=current,
+        tasks=tasks,
+        workers=WorkerRegistry(client, url=current.redis_url),
+        desk=AdmissionDesk(tasks, TrainingQueue(broker, url=current.redis_url)),
+        meters=meter_store(current),
+        models=model_registry(current),
+    )
+
+
+class WorkerRuntime:
+    """What lives as long as a worker process: trainers, heart, reconciler, pipeline."""
+
+    def __init__(
+        self,
+        current: Settings,
+        broker: RedisBroker,
+        *,
+        threads: int,
+        must_stop: Callable[[], bool],
+    ) -> None:
+        client = worker_redis(current.redis_url)
+        store = task_store(current, client)
+        queue = TrainingQueue(broker, url=current.redis_url)
+        self._meters = meter_store(current)
+        self._trainers = TrainerPool(
+            size=threads,
+            max_trainings=current.trainer_max_trainings,
+            memory_limit_mb=current.trainer_memory_limit_mb,
+            deadline_s=current.training_deadline_s,
+        )
+        self._heart = WorkerHeart(
+            WorkerRegistry(client, url=current.redis_url),
+            store,
+            version=__version__,
+            trainer_pids=self._trainers.pids,
+        )
+        self._reconciler = Reconciler(
+            client, store, queue, url=current.redis_url, max_losses=current.max_worker_losses
+        )
+        self.pipeline = TrainingPipeline(
+            store=store,
+            queue=queue,
+            meters=self._meters,
+            trainers=self._trainers,
+            registry=model_registry(current),
+            heart=self._heart,
+            history_days=current.history_days,
+            must_stop=must_stop,
+        )
+
+    def start(self) -> None:
+        """Start heart and reconciler; the trainers warm up behind."""
+        self._heart.start()
+        self._reconciler.start()
+
+    def close(self) -> None:
+        """Stop everything, trainers last to be asked and first to be killed."""
+        self._reconciler.stop()
+        self._trainers.close()
+        self._heart.stop()
+        self._meters.close()
+
+
+def training_middleware(current: Settings, broker: RedisBroker) -> TrainingMiddleware:
+    """Attach to the broker what its actor needs and return it."""
+
+    def build_runtime(threads: int, must_stop: Callable[[], bool]) -> WorkerRuntime:
+        return WorkerRuntime(current, broker, threads=threads, must_stop=must_stop)
+
+    middleware = TrainingMiddleware(build_runtime, grace_s=current.shutdown_grace_s)
+    broker.add_middleware(middleware)
+    return middleware
+
+
+def worker_broker(current: Settings) -> RedisBroker:
+    """Return the broker of a worker process."""
+    return redis_broker(worker_redis(current.redis_url, decode_responses=False))

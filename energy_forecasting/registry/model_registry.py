@@ -1,0 +1,193 @@
+"""Trained models as files: versions, the champion, and what readers may see.
+
+::
+
+    models/
+      electricity/
+        meter_1.h5                         the champion: what serves forecasts
+        meter_1.versions/                  every version kept, the champion's too
+          20260115T103422Z-1f3a9c.h5
+      .incoming/                           models being written; nobody reads here
+
+A model is written in ``.incoming``, flushed to disk and renamed, so a reader sees the old model
+or the new one, never a half. It cannot keep two machines from publishing the same meter at once;
+the task record, which admits one training per meter, does.
+"""
+
+import contextlib
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+from energy_forecasting.domain.errors import NotFound, StorageFailed
+from energy_forecasting.domain.meters import Meter
+from energy_forecasting.domain.model_card import ModelCard
+from energy_forecasting.registry.artifact import read_card
+
+INCOMING = ".incoming"
+SUFFIX = ".h5"
+#: An incoming file that old belongs to a process that died.
+ABANDONED_S = 24 * 3600.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Publication:
+    """A model that has become the champion."""
+
+    champion: Path
+    version: Path
+    previous: Path | None  #: the version that was champion before, if it is still kept
+
+
+class ModelRegistry:
+    """Publishes and finds models; safe to share between threads and processes."""
+
+    def __init__(self, root: Path, *, versions_kept: int) -> None:
+        self.root = root
+        self._versions_kept = versions_kept
+
+    def incoming_path(self) -> Path:
+        """Return a new path on the registry's file system for a model being written.
+
+        Raises:
+            StorageFailed: the folder cannot be made.
+        """
+        with self._storage_faults_translated("prepare"):
+            folder = self.root / INCOMING
+            folder.mkdir(parents=True, exist_ok=True)
+            self._sweep(folder)
+            return folder / f"{uuid4()}{SUFFIX}"
+
+    def publish(self, incoming: Path, card: ModelCard) -> Publication:
+        """Make a finished model a version and the champion of its meter.
+
+        Raises:
+            StorageFailed: the disk is full or the folder cannot be written; nothing has changed
+                for readers.
+        """
+        meter = Meter(meter_type=card.meter_type, meter_id=card.meter_id)
+        champion = self.champion_path(meter)
+        version = self._versions_folder(meter) / f"{card.version}{SUFFIX}"
+        previous = self._champion_version(meter)
+        with self._storage_faults_translated("save"):
+            version.parent.mkdir(parents=True, exist_ok=True)
+            _flush(incoming)
+            incoming.replace(version)
+            _flush(version.parent)
+            self._promote(version, champion)
+            self._prune(meter, keep={version, previous})
+        return Publication(champion=champion, version=version, previous=previous)
+
+    def retract(self, publication: Publication) -> None:
+        """Take a publication back, because its task ended before it could succeed."""
+        with self._storage_faults_translated("restore"):
+            if publication.previous is not None and publication.previous.exists():
+                self._promote(publication.previous, publication.champion)
+            else:
+                publication.champion.unlink(missing_ok=True)
+            publication.version.unlink(missing_ok=True)
+
+    def champion_path(self, meter: Meter) -> Path:
+        """Return where the meter's champion stands, whether or not it exists."""
+        return self.root / meter.meter_type / f"{meter.meter_id}{SUFFIX}"
+
+    def champion(self, meter: Meter) -> ModelCard:
+        """Return the champion's card.
+
+        Raises:
+            NotFound: the meter has no model.
+            StorageFailed: the file cannot be read.
+        """
+        path = self.champion_path(meter)
+        if not path.is_file():
+            raise no_model(meter)
+        return read_card(path)
+
+    def versions(self, meter: Meter) -> list[ModelCard]:
+        """Return the cards of the versions kept, newest first.
+
+        Raises:
+            NotFound: the meter has no model.
+        """
+        folder = self._versions_folder(meter)
+        cards = [read_card(path) for path in sorted(folder.glob(f"*{SUFFIX}"), reverse=True)]
+        if not cards:
+            raise no_model(meter)
+        return cards
+
+    def champions(self) -> list[ModelCard]:
+        """Return the card of every meter's champion, by type and id."""
+        paths = sorted(self.root.glob(f"[!.]*/*{SUFFIX}"))
+        return [read_card(path) for path in paths if path.is_file()]
+
+    def _versions_folder(self, meter: Meter) -> Path:
+        return self.root / meter.meter_type / f"{meter.meter_id}.versions"
+
+    def _champion_version(self, meter: Meter) -> Path | None:
+        try:
+            card = self.champion(meter)
+        except (NotFound, StorageFailed):  # none yet, or one that a damaged disk has taken
+            return None
+        return self._versions_folder(meter) / f"{card.version}{SUFFIX}"
+
+    def _promote(self, version: Path, champion: Path) -> None:
+        beside = self.root / INCOMING / f"{uuid4()}{SUFFIX}"
+        beside.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            try:
+                os.link(version, beside)
+            except OSError:  # a file system without hard links
+                shutil.copyfile(version, beside)
+                _flush(beside)
+            beside.replace(champion)
+        finally:
+            beside.unlink(missing_ok=True)
+        _flush(champion.parent)
+
+    def _prune(self, meter: Meter, *, keep: set[Path | None]) -> None:
+        versions = sorted(self._versions_folder(meter).glob(f"*{SUFFIX}"), reverse=True)
+        for version in versions[self._versions_kept :]:
+            if version not in keep:
+                version.unlink(missing_ok=True)
+
+    def _sweep(self, folder: Path) -> None:
+        oldest = time.time() - ABANDONED_S
+        for path in folder.iterdir():
+            with contextlib.suppress(FileNotFoundError):  # swept by another process meanwhile
+                if path.stat().st_mtime < oldest:
+                    path.unlink()
+
+    @contextlib.contextmanager
+    def _storage_faults_translated(self, verb: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise StorageFailed(
+                f"Could not {verb} a model in {self.root.name}/: {error.strerror or error}. "
+                "Check free space and permissions of MODEL_STORE.",
+                errno=error.errno,
+            ) from error
+
+
+def no_model(meter: Meter) -> NotFound:
+    """Return the error for a meter without a model."""
+    return NotFound(
+        f"There is no model for {meter} yet; train one with POST /trainmodel/.",
+        meter_id=meter.meter_id,
+        meter_type=meter.meter_type,
+    )
+
+
+def _flush(path: Path) -> None:
+    """Write a file, or a folder's entries, through to the disk."""
+    if path.is_dir() and os.name == "nt":  # Windows cannot open a folder
+        return
+    descriptor = os.open(path, os.O_RDONLY if os.name != "nt" else os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

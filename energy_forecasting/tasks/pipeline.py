@@ -1,0 +1,281 @@
+"""The training pipeline: takes one claimed task through its stages.
+
+Every stage is written before its work begins, so the record tells what is being done. Faults
+become typed failures here, at the edge of a task, and nowhere else.
+"""
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from energy_forecasting.domain.errors import EnergyForecastingError, TrainingFailed
+from energy_forecasting.domain.meters import Meter, MeterSummary
+from energy_forecasting.domain.model_card import ModelCard
+from energy_forecasting.domain.readings import History
+from energy_forecasting.domain.stages import STAGE_MESSAGE, Stage, training_progress
+from energy_forecasting.domain.trainings import TrainingOptions, TrainingPhase, TrainingProgress
+from energy_forecasting.forecasting.validation import validate_history
+from energy_forecasting.meters.store import MeterStore
+from energy_forecasting.registry.model_registry import ModelRegistry
+from energy_forecasting.tasks.queue import TrainingQueue
+from energy_forecasting.tasks.task_store import Claim, TaskGone, TaskStore
+from energy_forecasting.tasks.trainer_process import TrainingJob
+from energy_forecasting.tasks.trainers import TrainerPool
+from energy_forecasting.tasks.workers import RunningTask, WorkerHeart
+
+FIRST_RETRY_DELAY_S = 2.0
+LONGEST_RETRY_DELAY_S = 60.0
+
+logger = structlog.get_logger("task.train_model")
+
+
+class WorkerStopping(Exception):
+    """The worker stops and cannot wait for this training."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fetched:
+    """What the meter store gave."""
+
+    summary: MeterSummary
+    history: History
+    seconds: float
+
+
+class TrainingPipeline:
+    """Runs tasks; one instance serves all threads of a worker process."""
+
+    def __init__(
+        self,
+        *,
+        store: TaskStore,
+        queue: TrainingQueue,
+        meters: MeterStore,
+        trainers: TrainerPool,
+        registry: ModelRegistry,
+        heart: WorkerHeart,
+        history_days: int,
+        must_stop: Callable[[], bool],
+    ) -> None:
+        self._store = store
+        self._queue = queue
+        self._meters = meters
+        self._trainers = trainers
+        self._registry = registry
+        self._heart = heart
+        self._history = timedelta(days=history_days)
+        self._must_stop = must_stop
+
+    def run(self, task_id: str) -> None:
+        """Run one attempt of a task, if it still waits for one.
+
+        Never raises for what the task met; raises ``ConnectionFailed`` when Redis is away, which
+        leaves the task to the reconciler.
+        """
+        claim = self._store.claim(task_id, worker=self._heart.worker)
+        if claim is None:
+            logger.info("Message dropped: its task has ended or runs already", task_id=task_id)
+            return
+        with (
+            structlog.contextvars.bound_contextvars(
+                meter_id=claim.meter.meter_id,
+                meter_type=claim.meter.meter_type,
+                task_id=claim.task_id,
+            ),
+            self._heart.watching(claim) as running,
+        ):
+            self._run_claimed(claim, running)
+
+    def _run_claimed(self, claim: Claim, running: RunningTask) -> None:
+        logger.info("Starting model training task", attempt=claim.attempt)
+        try:
+            self._train_and_publish(claim, running)
+        except TaskGone as gone:
+            logger.info("Training abandoned", reason=gone.reason)
+        except WorkerStopping:
+            self._give_back(claim)
+        except EnergyForecastingError as error:
+            self._settle_failure(claim, error)
+        except Exception as error:  # the edge of a task: classify, record, log with the traceback
+            logger.exception("Training task met an unexpected error")
+            self._settle_failure(
+                claim,
+                TrainingFailed(
+                    f"Training {claim.meter} failed with {type(error).__name__}; the worker's log "
+                    "has the traceback.",
+                    exception=type(error).__name__,
+                ),
+            )
+
+    def _train_and_publish(self, claim: Claim, running: RunningTask) -> None:
+        fetched = self._fetch(claim, running)
+        self._enter(claim, running, Stage.VALIDATING_DATA)
+        validate_history(fetched.history, fetched.summary.profile)
+        self._enter(claim, running, Stage.TRAINING_MODEL)
+        started = time.monotonic()
+        incoming = self._registry.incoming_path()
+        try:
+            card = self._train(claim, running, fetched, incoming)
+            training_seconds = time.monotonic() - started
+            self._enter(claim, running, Stage.SAVING_MODEL)
+            self._publish(claim, incoming, card, fetched, training_seconds)
+        finally:
+            incoming.unlink(missing_ok=True)
+
+    def _fetch(self, claim: Claim, running: RunningTask) -> Fetched:
+        self._enter(claim, running, Stage.CONNECTING)
+        started = time.monotonic()
+        self._meters.check()
+        self._enter(claim, running, Stage.FETCHING_DATA)
+        summary = self._meters.describe(claim.meter)
+        start = summary.last_reading - self._history if summary.last_reading else None
+        history = self._meters.read_history(claim.meter, start=start)
+        seconds = time.monotonic() - started
+        logger.info("History read", readings=len(history), seconds=round(seconds, 3))
+        return Fetched(summary=summary, history=history, seconds=seconds)
+
+    def _train(
+        self, claim: Claim, running: RunningTask, fetched: Fetched, incoming: Path
+    ) -> ModelCard:
+        job = TrainingJob(
+            meter=claim.meter,
+            profile=fetched.summary.profile,
+            history=fetched.history,
+            options=TrainingOptions(max_trials=int(claim.options.get("max_trials", 0))),
+            artifact=incoming,
+        )
+        reported: tuple[int, TrainingPhase | None] = (training_progress(0.0), None)
+
+        def report(progress: TrainingProgress) -> None:
+            nonlocal reported
+            news = (training_progress(progress.fraction), progress.phase)
+            if news != reported:
+                reported = news
+                message = f"{STAGE_MESSAGE[Stage.TRAINING_MODEL]} {progress.phase}"
+                self._store.report_training(claim, progress.fraction, message)
+
+        def raise_if_gone() -> None:
+            running.raise_if_gone()
+            if self._must_stop():
+                raise WorkerStopping
+
+        return self._trainers.train(job, on_progress=report, raise_if_gone=raise_if_gone)
+
+    def _publish(
+        self,
+        claim: Claim,
+        incoming: Path,
+        card: ModelCard,
+        fetched: Fetched,
+        training_seconds: float,
+    ) -> None:
+        publication = self._registry.publish(incoming, card)
+        path = _shown_path(publication.champion)
+        result = {
+            "status": "success",
+            "message": f"Model trained and saved at {path}",
+            "details": _result_details(claim.meter, card, fetched, path, training_seconds),
+        }
+        try:
+            self._store.succeed(claim, result)
+        except TaskGone:
+            # Cancelled, or taken over, between the last check and now: readers must not get the
+            # model of a task that did not succeed.
+            self._registry.retract(publication)
+            raise
+        logger.info(
+            "Model trained and saved",
+            path=path,
+            method=card.method,
+            seconds=round(training_seconds, 2),
+            skill=round(card.skill.skill, 3) if card.skill else None,
+        )
+
+    def _enter(self, claim: Claim, running: RunningTask, stage: Stage) -> None:
+        running.raise_if_gone()
+        if self._must_stop():
+            raise WorkerStopping
+        self._store.enter(claim, stage)
+        logger.debug("Stage entered", stage=stage)
+
+    def _settle_failure(self, claim: Claim, error: EnergyForecastingError) -> None:
+        try:
+            if claim.retries < error.max_retries:
+                self._retry(claim, error)
+            else:
+                self._store.fail(claim, error)
+                logger.error(
+                    "Training task failed", error_type=error.error_type, error=error.message
+                )
+        except TaskGone as gone:
+            logger.info("Training abandoned", reason=gone.reason)
+
+    def _retry(self, claim: Claim, error: EnergyForecastingError) -> None:
+        delay = _retry_delay(claim.retries)
+        seconds = round(delay.total_seconds(), 1)
+        self._store.requeue(
+            claim,
+            message=f"{error.message} Trying again in {seconds} s "
+            f"(retry {claim.retries + 1} of {error.max_retries})",
+            delay=delay,
+        )
+        self._queue.send(claim.task_id, delay=delay)
+        self._store.mark_enqueued(claim.task_id)
+        logger.warning(
+            "Training task will be retried",
+            error_type=error.error_type,
+            error=error.message,
+            in_s=seconds,
+        )
+
+    def _give_back(self, claim: Claim) -> None:
+        try:
+            self._store.requeue(
+                claim,
+                message="The worker was stopped; queued again",
+                delay=timedelta(0),
+                is_failure=False,
+            )
+        except TaskGone as gone:
+            logger.info("Training abandoned", reason=gone.reason)
+            return
+        self._queue.send(claim.task_id)
+        self._store.mark_enqueued(claim.task_id)
+        logger.info("Training returned to the queue: this worker stops")
+
+
+def _retry_delay(retries: int) -> timedelta:
+    """Return an exponential delay with jitter, so that many tasks do not return at once."""
+    longest = min(FIRST_RETRY_DELAY_S * 2**retries, LONGEST_RETRY_DELAY_S)
+    return timedelta(seconds=random.uniform(longest / 2, longest))  # noqa: S311 - jitter, no secret
+
+
+def _shown_path(path: Path) -> str:
+    """Return the path as the operator knows it: from the working folder where that is possible."""
+    working_folder = Path.cwd()
+    return (
+        path.relative_to(working_folder) if path.is_relative_to(working_folder) else path
+    ).as_posix()
+
+
+def _result_details(
+    meter: Meter, card: ModelCard, fetched: Fetched, path: str, training_seconds: float
+) -> dict[str, Any]:
+    return {
+        "meter_id": meter.meter_id,
+        "meter_type": meter.meter_type,
+        "data_points": len(fetched.history),
+        "model_path": path,
+        "training_completed": datetime.now(UTC).isoformat(),
+        "data_fetch_time_seconds": round(fetched.seconds, 3),
+        "training_time_seconds": round(training_seconds, 3),
+        "model_version": card.version,
+        "method": card.method,
+        "skill": card.skill.model_dump() if card.skill else None,
+    }

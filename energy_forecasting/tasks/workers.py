@@ -1,0 +1,186 @@
+"""The registry of living workers, and the heart that keeps a worker in it.
+
+Dramatiq's own heartbeats also list processes that only send messages, so they cannot answer
+"does a worker live?". Here every worker process writes one entry a second that dies by itself.
+"""
+
+import contextlib
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import cast
+
+import psutil
+import redis
+import structlog
+from pydantic import BaseModel, ConfigDict, Field
+
+from energy_forecasting.domain.errors import EnergyForecastingError
+from energy_forecasting.tasks.redis_client import redis_faults_translated
+from energy_forecasting.tasks.task_store import PREFIX, Claim, TaskGone, TaskStore
+
+WORKERS = f"{PREFIX}workers"
+WORKER_PREFIX = f"{PREFIX}worker:"
+ENTRY_TTL_MS = 15_000
+BEAT_S = 1.0
+
+logger = structlog.get_logger("task.worker")
+
+
+class WorkerInfo(BaseModel):
+    """What a worker process says of itself."""
+
+    model_config = ConfigDict(frozen=True)
+
+    host: str
+    pid: int
+    version: str
+    task: str | None = Field(description="Tasks being worked on, by id; None when idle")
+    uptime_s: float
+    rss_mb: float = Field(description="Resident memory of the worker, without its trainers")
+    trainers: int = Field(description="Trainer processes that are ready or at work")
+    trainers_rss_mb: float = Field(description="Private memory of its trainer processes")
+
+
+class WorkerRegistry:
+    """Lists living workers; one round trip to beat, two to list."""
+
+    def __init__(self, client: redis.Redis, *, url: str) -> None:
+        self._client = client
+        self._url = url
+
+    def beat(self, worker: str, info: WorkerInfo) -> None:
+        """Write or renew a worker's entry."""
+        with redis_faults_translated(self._url):
+            pipeline = self._client.pipeline(transaction=False)
+            pipeline.set(WORKER_PREFIX + worker, info.model_dump_json(), px=ENTRY_TTL_MS)
+            pipeline.zadd(WORKERS, {worker: time.time()})
+            pipeline.execute()
+
+    def leave(self, worker: str) -> None:
+        """Remove a worker that stops in good order."""
+        with redis_faults_translated(self._url):
+            self._client.delete(WORKER_PREFIX + worker)
+            self._client.zrem(WORKERS, worker)
+
+    def living(self) -> list[WorkerInfo]:
+        """Return the workers whose entry has not expired, by host and process id."""
+        with redis_faults_translated(self._url):
+            names = cast("list[str]", self._client.zrange(WORKERS, 0, -1))
+            if not names:
+                return []
+            entries = cast(
+                "list[str | None]", self._client.mget([WORKER_PREFIX + name for name in names])
+            )
+            dead = [name for name, entry in zip(names, entries, strict=True) if entry is None]
+            if dead:
+                self._client.zrem(WORKERS, *dead)
+        workers = [WorkerInfo.model_validate_json(entry) for entry in entries if entry]
+        return sorted(workers, key=lambda worker: (worker.host, worker.pid))
+
+
+class RunningTask:
+    """One claimed task, watched by the heart while a thread works on it."""
+
+    def __init__(self, claim: Claim) -> None:
+        self.claim = claim
+        self._gone_because: str | None = None
+
+    def mark_gone(self, reason: str) -> None:
+        """Note that the claim no longer holds."""
+        self._gone_because = reason
+
+    def raise_if_gone(self) -> None:
+        """Stop the thread that works on the task.
+
+        Raises:
+            TaskGone: the claim no longer holds.
+        """
+        if self._gone_because is not None:
+            raise TaskGone(self.claim.task_id, self._gone_because)
+
+
+class WorkerHeart:
+    """A thread that beats once a second: it renews leases and the worker's entry.
+
+    It is also how a cancellation reaches the thread that works on the task.
+    """
+
+    def __init__(
+        self,
+        registry: WorkerRegistry,
+        store: TaskStore,
+        *,
+        version: str,
+        trainer_pids: Callable[[], list[int]],
+    ) -> None:
+        self.worker = f"{socket.gethostname()}:{os.getpid()}"
+        self._registry = registry
+        self._store = store
+        self._version = version
+        self._trainer_pids = trainer_pids
+        self._process = psutil.Process()
+        self._running: dict[str, RunningTask] = {}
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._beat_until_stopped, daemon=True, name="heart")
+
+    def start(self) -> None:
+        """Begin to beat."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Beat no more and leave the registry."""
+        self._stop.set()
+        self._thread.join(timeout=2 * BEAT_S)
+        with contextlib.suppress(EnergyForecastingError):  # Redis away: the entry expires by itself
+            self._registry.leave(self.worker)
+
+    @contextlib.contextmanager
+    def watching(self, claim: Claim) -> Iterator[RunningTask]:
+        """Keep the claim's lease alive while the block runs."""
+        running = RunningTask(claim)
+        self._running[claim.task_id] = running
+        try:
+            yield running
+        finally:
+            del self._running[claim.task_id]
+
+    def _beat_until_stopped(self) -> None:
+        while not self._stop.wait(BEAT_S):
+            try:
+                self._renew_leases()
+                self._registry.beat(self.worker, self._describe())
+            except EnergyForecastingError as error:
+                # The tasks go on; if Redis stays away, their stage writes will fail and say so.
+                logger.warning("Heartbeat did not reach Redis", error=error.message)
+
+    def _renew_leases(self) -> None:
+        for running in list(self._running.values()):
+            try:
+                self._store.renew(running.claim)
+            except TaskGone as gone:
+                running.mark_gone(gone.reason)
+
+    def _describe(self) -> WorkerInfo:
+        pids = self._trainer_pids()
+        return WorkerInfo(
+            host=socket.gethostname(),
+            pid=self._process.pid,
+            version=self._version,
+            task=", ".join(self._running) or None,
+            uptime_s=round(time.time() - self._process.create_time(), 1),
+            rss_mb=round(self._process.memory_info().rss / 2**20, 1),
+            trainers=len(pids),
+            trainers_rss_mb=round(sum(map(private_memory_mb, pids)), 1),
+        )
+
+
+def private_memory_mb(pid: int) -> float:
+    """Return the memory in MB that a process shares with nobody; 0.0 when it has ended."""
+    try:
+        memory = psutil.Process(pid).memory_info()
+    except psutil.Error:
+        return 0.0
+    return float(memory.rss - getattr(memory, "shared", 0)) / 2**20

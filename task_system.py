@@ -1,0 +1,14 @@
+"""The task system: the actor that trains a meter.
+
+``python dramatiq_worker.py`` runs it with supervision. For experts, Dramatiq's own command line
+(``dramatiq task_system``) runs it too, without restarts. Never imports TensorFlow: training
+happens in trainer processes.
+"""
+
+from dramatiq_broker import broker
+from energy_forecasting import bootstrap
+from energy_forecasting.tasks.actor import declare_train_model
+
+train_model = declare_train_model(
+    broker, bootstrap.training_middleware(bootstrap.settings(), broker)
+)

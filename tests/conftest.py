@@ -1,0 +1,86 @@
+"""What every test may ask for: a real Redis server and a way to wait."""
+
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from energy_forecasting.launcher.failures import StartFailed
+from energy_forecasting.launcher.redis_server import find_redis
+
+PROJECT_DIR = Path(__file__).resolve().parent.parent
+
+
+class RealRedis:
+    """A redis-server of the tests' own, which can be stopped and started again."""
+
+    def __init__(self, binary: Path, folder: Path) -> None:
+        self._binary = binary
+        self._folder = folder
+        self.port = _free_port()
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self._server: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        command = [str(self._binary), "--port", str(self.port), "--bind", "127.0.0.1"]
+        command += ["--dir", str(self._folder), "--appendonly", "yes", "--save", ""]
+        self._server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        client = redis.Redis.from_url(self.url)
+        wait_until(lambda: _answers(client), within_s=10)
+        client.close()
+
+    def stop(self) -> None:
+        if self._server is not None:
+            self._server.terminate()
+            self._server.wait(10)
+            self._server = None
+
+
+def wait_until(condition: Callable[[], bool], *, within_s: float) -> None:
+    """Wait for a condition; fail when it does not come true in time."""
+    deadline = time.monotonic() + within_s
+    while not condition():
+        if time.monotonic() > deadline:
+            pytest.fail(f"did not happen within {within_s} s: {condition}")
+        time.sleep(0.02)
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealRedis]:
+    try:
+        binary = find_redis().path
+    except StartFailed as missing:
+        if os.environ.get("CI"):
+            pytest.fail(f"CI must have a Redis: {missing.sentence}")
+        pytest.skip(missing.sentence)
+    server = RealRedis(binary, tmp_path_factory.mktemp("redis"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def redis_url(redis_server: RealRedis) -> str:
+    """Return the address of an empty Redis."""
+    client = redis.Redis.from_url(redis_server.url)
+    client.flushall()
+    client.close()
+    return redis_server.url
+
+
+def _answers(client: redis.Redis) -> bool:
+    try:
+        return bool(client.ping())
+    except redis.RedisError:
+        return False
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
