@@ -23,7 +23,7 @@ from energy_forecasting.tasks.queue import TrainingQueue, redis_broker
 from energy_forecasting.tasks.reconciler import Reconciler
 from energy_forecasting.tasks.redis_client import api_redis, worker_redis
 from energy_forecasting.tasks.task_store import TaskStore
-from energy_forecasting.tasks.trainers import TrainerPool
+from energy_forecasting.tasks.trainers import TrainerLimits, TrainerPool
 from energy_forecasting.tasks.workers import WorkerHeart, WorkerRegistry
 
 
@@ -111,8 +111,10 @@ class WorkerRuntime:
         self._trainers = TrainerPool(
             size=threads,
             max_trainings=current.trainer_max_trainings,
-            memory_limit_mb=current.trainer_memory_limit_mb,
-            deadline_s=current.training_deadline_s,
+            limits=TrainerLimits(
+                deadline_s=current.training_deadline_s,
+                memory_mb=current.trainer_memory_limit_mb,
+            ),
         )
         self._heart = WorkerHeart(
             WorkerRegistry(client, url=current.redis_url),
@@ -136,6 +138,7 @@ class WorkerRuntime:
 
     def start(self) -> None:
         """Start heart and reconciler; the trainers warm up behind."""
+        self._trainers.start()
         self._heart.start()
         self._reconciler.start()
 

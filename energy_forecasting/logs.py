@@ -55,6 +55,7 @@ def configure_logging(
         structlog.stdlib.ExtraAdder(),
         structlog.processors.TimeStamper(fmt="%Y-%m-%d %H:%M:%S", utc=False),
         structlog.processors.format_exc_info,
+        _drop_duplicates,
         _mask_secrets,
     ]
     structlog.configure(
@@ -182,6 +183,11 @@ def _one_line(value: object) -> str:
     """Escape line breaks and other control characters, which could forge a line."""
     text = str(value)
     return text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
+
+
+def _drop_duplicates(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    event.pop("color_message", None)  # uvicorn's second rendering of the same message
+    return event
 
 
 def _mask_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

@@ -1,6 +1,7 @@
 """Every error as ``{"error": {"type", "message", "details"}, "detail": message}``."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import structlog
 from fastapi import FastAPI, Request
@@ -52,8 +53,7 @@ async def _on_our_error(_request: Request, error: EnergyForecastingError) -> JSO
 
 async def _on_invalid_request(_request: Request, error: RequestValidationError) -> JSONResponse:
     faults = [
-        {"field": _field_name(fault["loc"]), "problem": str(fault["msg"])}
-        for fault in error.errors()
+        {"field": _field_name(fault["loc"]), "problem": _problem(fault)} for fault in error.errors()
     ]
     first = faults[0]
     message = f"{first['field']}: {first['problem']}"
@@ -78,8 +78,17 @@ def _field_name(location: tuple[int | str, ...]) -> str:
     >>> _field_name(("body", "tuning", "max_trials"))
     'tuning.max_trials'
     """
-    inner = [str(part) for part in location[1:] if not isinstance(part, int) or len(location) > 2]  # noqa: PLR2004
+    # A body that is not JSON is located by the number of a character.
+    inner = [
+        str(part) for part in location[1:] if location[1:2] != (part,) or isinstance(part, str)
+    ]
     return ".".join(inner) or str(location[0] if location else "body")
+
+
+def _problem(fault: Mapping[str, Any]) -> str:
+    if fault["type"] == "json_invalid":
+        return f"not valid JSON at character {fault['loc'][-1]}: {fault['ctx']['error']}"
+    return str(fault["msg"])
 
 
 def _plain(details: Mapping[str, object]) -> dict[str, object]:

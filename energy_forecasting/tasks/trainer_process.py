@@ -20,7 +20,7 @@ from energy_forecasting.domain.trainings import TrainingOptions, TrainingPhase, 
 from energy_forecasting.tasks.process_ties import die_with_parent
 
 #: Modules that the forkserver imports once, so that a trainer starts with them in memory.
-PRELOADED = ["energy_forecasting.forecasting.training", "energy_forecasting.tasks.trainer_process"]
+PRELOADED = ["energy_forecasting.tasks.trainer_preload", "energy_forecasting.tasks.trainer_process"]
 
 #: One thread per trainer: several trainings share the cores better than one spread over all.
 TRAINER_ENVIRONMENT = {
@@ -71,7 +71,7 @@ def prepare_trainer(board: MutableSequence[float]) -> None:
     die_with_parent()  # the forkserver, which ends with the worker
     _board[Board.IS_WARM] = 0.0
     _board[Board.PID] = float(os.getpid())
-    from energy_forecasting.forecasting.training import warm_up  # noqa: PLC0415
+    from energy_forecasting.tasks.trainer_preload import warm_up  # noqa: PLC0415
 
     warm_up()
     _board[Board.IS_WARM] = 1.0
@@ -79,8 +79,7 @@ def prepare_trainer(board: MutableSequence[float]) -> None:
 
 def run_training(job: TrainingJob) -> ModelCard:
     """Train one meter and write the artifact; return its card."""
-    from energy_forecasting.forecasting.training import train  # noqa: PLC0415
-    from energy_forecasting.registry.artifact import write_card  # noqa: PLC0415
+    from energy_forecasting.tasks.trainer_preload import train, write_card  # noqa: PLC0415
 
     _show(TrainingProgress(fraction=0.0, phase=TrainingPhase.PREPARING))
     trained = train(job.history, job.meter, job.profile, job.options, _show)

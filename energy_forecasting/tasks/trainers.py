@@ -12,11 +12,15 @@ import os
 import queue
 import signal
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import CancelledError, wait
+from collections.abc import Callable, Iterator, MutableSequence
+from concurrent.futures import CancelledError, Future, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
 from multiprocessing.context import BaseContext
 
+import psutil
 import structlog
 from pebble import ProcessExpired, ProcessPool
 
@@ -40,15 +44,86 @@ from energy_forecasting.tasks.trainer_process import (
 from energy_forecasting.tasks.workers import private_memory_mb
 
 POLL_S = 0.1
+#: A trainer that has not begun by then never will: import and warm-up take some ten seconds.
+START_LIMIT_S = 180.0
+
+_STARTS_TRIED = 3
 
 logger = structlog.get_logger("task.trainer")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainerWork:
+    """What a trainer process does; tests put lighter work in its place."""
+
+    prepare: Callable[[MutableSequence[float]], None] = prepare_trainer
+    train: Callable[[TrainingJob], ModelCard] = run_training
+    preloaded: list[str] = field(default_factory=lambda: list(PRELOADED))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainerLimits:
+    """What one training may take."""
+
+    deadline_s: float  #: from the moment that the trainer begins
+    memory_mb: float  #: private memory of the trainer process
+
+
+class _Watch:
+    """Sees that one training keeps its limits."""
+
+    def __init__(
+        self, job: TrainingJob, limits: TrainerLimits, future: "Future[ModelCard]"
+    ) -> None:
+        self._job = job
+        self._limits = limits
+        self._future = future
+        self._begun_at: float | None = None
+        self._waiting_since = time.monotonic()
+
+    def has_begun(self) -> bool:
+        """Whether the trainer has taken the job; a cold one warms up before."""
+        if self._begun_at is None and self._future.running():
+            self._begun_at = time.monotonic()
+        return self._begun_at is not None
+
+    def check(self, pid: int) -> None:
+        """Compare time and memory with the limits.
+
+        Raises:
+            DeadlineExceeded: the training, or the trainer's start, takes too long.
+            TrainerOutOfMemory: the trainer is too large.
+        """
+        now = time.monotonic()
+        if self._begun_at is None:
+            if now - self._waiting_since > START_LIMIT_S:
+                raise DeadlineExceeded(
+                    f"The trainer of {self._job.meter} did not start within {START_LIMIT_S:.0f} s; "
+                    "is the machine overloaded?",
+                    deadline_s=START_LIMIT_S,
+                )
+        elif now - self._begun_at > self._limits.deadline_s:
+            raise DeadlineExceeded(
+                f"Training {self._job.meter} took longer than {self._limits.deadline_s:g} s and "
+                "was stopped; raise TRAINING_DEADLINE_S or lower max_trials.",
+                deadline_s=self._limits.deadline_s,
+            )
+        used_mb = private_memory_mb(pid)
+        if used_mb > self._limits.memory_mb:
+            raise TrainerOutOfMemory(
+                f"Training {self._job.meter} used {used_mb:.0f} MB and was stopped; raise "
+                "TRAINER_MEMORY_LIMIT_MB or lower HISTORY_DAYS.",
+                used_mb=round(used_mb),
+                limit_mb=round(self._limits.memory_mb),
+            )
 
 
 class Trainer:
     """One trainer process and the board on which it shows its progress."""
 
-    def __init__(self, context: BaseContext, *, max_trainings: int) -> None:
+    def __init__(self, context: BaseContext, work: TrainerWork, *, max_trainings: int) -> None:
         self._context = context
+        self._work = work
         self._max_trainings = max_trainings
         self.board = context.RawArray("d", len(Board))
         self._pool = self._fresh_pool()
@@ -67,8 +142,7 @@ class Trainer:
         self,
         job: TrainingJob,
         *,
-        deadline_s: float,
-        memory_limit_mb: float,
+        limits: TrainerLimits,
         on_progress: ProgressListener,
         raise_if_gone: Callable[[], None],
     ) -> ModelCard:
@@ -80,27 +154,35 @@ class Trainer:
             TrainingFailed: the child crashed, or the training met a bug.
             EnergyForecastingError: what the training itself raised.
         """
-        future = self._pool.schedule(run_training, args=[job])
-        deadline = time.monotonic() + deadline_s
+        for _ in range(_STARTS_TRIED):
+            if self.pid and not psutil.pid_exists(self.pid):
+                self.replace()  # killed while it was idle
+            try:
+                return self._train_once(job, limits, on_progress, raise_if_gone)
+            except BrokenProcessPool:
+                # It was killed before it took the job, which can therefore be given again.
+                logger.warning("Trainer died before it began; starting another")
+                self.replace()
+        raise TrainingFailed(
+            f"The trainer of {job.meter} dies before it begins; the worker's log may say why."
+        )
+
+    def _train_once(
+        self,
+        job: TrainingJob,
+        limits: TrainerLimits,
+        on_progress: ProgressListener,
+        raise_if_gone: Callable[[], None],
+    ) -> ModelCard:
+        future = self._pool.schedule(self._work.train, args=[job])
+        watch = _Watch(job, limits, future)
         try:
             while not wait([future], timeout=POLL_S).done:
                 raise_if_gone()
-                on_progress(read_progress(self.board))
-                if time.monotonic() > deadline:
-                    raise DeadlineExceeded(
-                        f"Training {job.meter} took longer than {deadline_s:.0f} s and was "
-                        "stopped; raise TRAINING_DEADLINE_S or lower max_trials.",
-                        deadline_s=deadline_s,
-                    )
-                used_mb = private_memory_mb(self.pid)
-                if used_mb > memory_limit_mb:
-                    raise TrainerOutOfMemory(
-                        f"Training {job.meter} used {used_mb:.0f} MB and was stopped; raise "
-                        "TRAINER_MEMORY_LIMIT_MB or lower HISTORY_DAYS.",
-                        used_mb=round(used_mb),
-                        limit_mb=round(memory_limit_mb),
-                    )
-            return self._outcome(future, job)
+                if watch.has_begun():
+                    on_progress(read_progress(self.board))
+                watch.check(self.pid)
+            return _outcome(future, job)
         finally:
             if not future.done():
                 self.replace()
@@ -112,34 +194,13 @@ class Trainer:
         self._pool.stop()
         self._pool.join()
         self._pool = self._fresh_pool()
+        self.start()
 
     def close(self) -> None:
         """Kill the process; the trainer cannot be used afterwards."""
         self._kill()
         self._pool.stop()
         self._pool.join()
-
-    def _outcome(self, future: "object", job: TrainingJob) -> ModelCard:
-        try:
-            return future.result()  # type: ignore[attr-defined, no-any-return]
-        except EnergyForecastingError:
-            raise
-        except MemoryError as error:
-            raise TrainerOutOfMemory(
-                f"Training {job.meter} ran out of memory; lower HISTORY_DAYS or WORKER_THREADS."
-            ) from error
-        except ProcessExpired as error:
-            raise _crash(job, error.exitcode) from error
-        except CancelledError as error:
-            raise TrainingFailed(f"Training {job.meter} was interrupted; try again.") from error
-        except Exception as error:
-            # The edge of a process: whatever the training met becomes one typed failure.
-            logger.exception("Training met an unexpected error", meter_id=job.meter.meter_id)
-            raise TrainingFailed(
-                f"Training {job.meter} failed with {type(error).__name__}; the worker's log has "
-                "the traceback.",
-                exception=type(error).__name__,
-            ) from error
 
     def _kill(self) -> None:
         pid = self.pid
@@ -150,32 +211,41 @@ class Trainer:
                 os.kill(pid, getattr(signal, "SIGKILL", signal.SIGTERM))
 
     def _fresh_pool(self) -> ProcessPool:
-        pool = ProcessPool(
+        return ProcessPool(
             max_workers=1,
             max_tasks=self._max_trainings,
-            initializer=prepare_trainer,
+            initializer=self._work.prepare,
             initargs=[self.board],
             context=self._context,
         )
-        # A pool starts its process with its first call; this one makes it start at once.
-        pool.schedule(os.getpid)
-        return pool
+
+    def start(self) -> None:
+        """Start the process; waits for the forkserver, which imports TensorFlow first."""
+        self._pool.schedule(os.getpid)  # a pool starts its process with its first call
 
 
 class TrainerPool:
     """As many trainers as a worker process has threads."""
 
     def __init__(
-        self, *, size: int, max_trainings: int, memory_limit_mb: float, deadline_s: float
+        self,
+        *,
+        size: int,
+        max_trainings: int,
+        limits: TrainerLimits,
+        work: TrainerWork | None = None,
     ) -> None:
-        self._memory_limit_mb = memory_limit_mb
-        self._deadline_s = deadline_s
+        self._limits = limits
+        self._closed = threading.Event()
         os.environ.update(TRAINER_ENVIRONMENT)  # inherited by every trainer
-        context = _trainer_context()
-        self._trainers = [Trainer(context, max_trainings=max_trainings) for _ in range(size)]
+        work = work or TrainerWork()
+        context = _trainer_context(work)
+        self._trainers = [Trainer(context, work, max_trainings=max_trainings) for _ in range(size)]
         self._idle: queue.SimpleQueue[Trainer] = queue.SimpleQueue()
-        for trainer in self._trainers:
-            self._idle.put(trainer)
+
+    def start(self) -> None:
+        """Start the trainers in the background; a task that comes earlier waits for them."""
+        threading.Thread(target=self._start_trainers, daemon=True, name="trainers").start()
 
     def train(
         self,
@@ -188,8 +258,7 @@ class TrainerPool:
         with self._borrowed() as trainer:
             return trainer.train(
                 job,
-                deadline_s=self._deadline_s,
-                memory_limit_mb=self._memory_limit_mb,
+                limits=self._limits,
                 on_progress=on_progress,
                 raise_if_gone=raise_if_gone,
             )
@@ -204,8 +273,19 @@ class TrainerPool:
 
     def close(self) -> None:
         """Kill every trainer."""
+        self._closed.set()
         for trainer in self._trainers:
             trainer.close()
+
+    def _start_trainers(self) -> None:
+        started = time.monotonic()
+        for trainer in self._trainers:
+            trainer.start()
+            self._idle.put(trainer)
+        while not all(trainer.is_warm for trainer in self._trainers):
+            if self._closed.wait(POLL_S):
+                return
+        logger.info("Trainers warm", seconds=round(time.monotonic() - started, 1))
 
     @contextlib.contextmanager
     def _borrowed(self) -> Iterator[Trainer]:
@@ -214,6 +294,29 @@ class TrainerPool:
             yield trainer
         finally:
             self._idle.put(trainer)
+
+
+def _outcome(future: "Future[ModelCard]", job: TrainingJob) -> ModelCard:
+    try:
+        return future.result()
+    except (EnergyForecastingError, BrokenProcessPool):
+        raise
+    except MemoryError as error:
+        raise TrainerOutOfMemory(
+            f"Training {job.meter} ran out of memory; lower HISTORY_DAYS or WORKER_THREADS."
+        ) from error
+    except ProcessExpired as error:
+        raise _crash(job, error.exitcode) from error
+    except CancelledError as error:
+        raise TrainingFailed(f"Training {job.meter} was interrupted; try again.") from error
+    except Exception as error:
+        # The edge of a process: whatever the training met becomes one typed failure.
+        logger.exception("Training met an unexpected error", meter_id=job.meter.meter_id)
+        raise TrainingFailed(
+            f"Training {job.meter} failed with {type(error).__name__}; the worker's log has "
+            "the traceback.",
+            exception=type(error).__name__,
+        ) from error
 
 
 def _crash(job: TrainingJob, exit_code: int) -> EnergyForecastingError:
@@ -230,9 +333,9 @@ def _crash(job: TrainingJob, exit_code: int) -> EnergyForecastingError:
     )
 
 
-def _trainer_context() -> BaseContext:
+def _trainer_context(work: TrainerWork) -> BaseContext:
     if "forkserver" not in multiprocessing.get_all_start_methods() or sys.platform == "darwin":
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(PRELOADED)
+    context.set_forkserver_preload(work.preloaded)
     return context

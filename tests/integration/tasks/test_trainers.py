@@ -1,0 +1,169 @@
+"""Supervision of real trainer processes, with light work in TensorFlow's place."""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator, MutableSequence
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from energy_forecasting.domain.errors import (
+    DataQualityError,
+    DeadlineExceeded,
+    TrainerOutOfMemory,
+    TrainingFailed,
+)
+from energy_forecasting.domain.meters import Meter, MeterProfile
+from energy_forecasting.domain.readings import History
+from energy_forecasting.domain.trainings import TrainingOptions, TrainingProgress
+from energy_forecasting.tasks import trainer_process
+from energy_forecasting.tasks.task_store import TaskGone
+from energy_forecasting.tasks.trainer_process import Board, TrainingJob
+from energy_forecasting.tasks.trainers import TrainerLimits, TrainerPool, TrainerWork
+from tests.conftest import wait_until
+
+
+def prepare(board: MutableSequence[float]) -> None:
+    trainer_process._board = board
+    board[Board.PID] = float(os.getpid())
+    board[Board.IS_WARM] = 1.0
+
+
+def behave(job: TrainingJob) -> int:
+    """Do what the meter's id says and return this process's id."""
+    match job.meter.meter_id:
+        case "sleep":
+            time.sleep(60)
+        case "crash":
+            os.kill(os.getpid(), signal.SIGSEGV)
+        case "killed":
+            os.kill(os.getpid(), signal.SIGKILL)
+        case "bug":
+            raise ZeroDivisionError("a bug")
+        case "constant":
+            raise DataQualityError("Meter water/constant never changes.", distinct_values=1)
+        case "greedy":
+            hoard = np.ones(80_000_000)  # 640 MB
+            time.sleep(60 + hoard[0])
+        case "steps":
+            for step in range(6):
+                trainer_process._board[Board.FRACTION] = step / 5
+                time.sleep(0.15)
+    return os.getpid()
+
+
+@pytest.fixture
+def pool() -> Iterator[TrainerPool]:
+    made = TrainerPool(
+        size=1,
+        max_trainings=3,
+        limits=TrainerLimits(deadline_s=1.5, memory_mb=400),
+        work=TrainerWork(prepare=prepare, train=behave, preloaded=[]),  # type: ignore[arg-type]
+    )
+    made.start()
+    yield made
+    made.close()
+
+
+def run(pool: TrainerPool, behaviour: str, seen: list[TrainingProgress] | None = None) -> int:
+    job = TrainingJob(
+        meter=Meter(meter_type="water", meter_id=behaviour),
+        profile=MeterProfile(),
+        history=History(
+            timestamps=np.empty(0, "datetime64[s]"),
+            consumption=np.empty(0),
+            temperature=np.empty(0),
+        ),
+        options=TrainingOptions(),
+        artifact=Path("unused"),
+    )
+    listener = (seen if seen is not None else []).append
+    return pool.train(job, on_progress=listener, raise_if_gone=lambda: None)  # type: ignore[return-value]
+
+
+def test_a_trainer_is_reused_and_replaced_after_its_share_of_trainings(pool: TrainerPool) -> None:
+    pids = [run(pool, "ok") for _ in range(4)]
+
+    assert pids[0] == pids[1]
+    assert len(set(pids)) == 2
+
+
+def test_progress_is_seen_while_the_training_runs(pool: TrainerPool) -> None:
+    seen: list[TrainingProgress] = []
+    run(pool, "steps", seen)
+
+    fractions = [progress.fraction for progress in seen]
+    assert fractions == sorted(fractions)
+    assert len(set(fractions)) >= 3
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "error", "sentence"),
+    [
+        ("crash", TrainingFailed, "crashed"),
+        ("killed", TrainerOutOfMemory, "was killed"),
+        ("bug", TrainingFailed, "ZeroDivisionError"),
+        ("sleep", DeadlineExceeded, "longer than"),
+        ("greedy", TrainerOutOfMemory, "TRAINER_MEMORY_LIMIT_MB"),
+    ],
+)
+def test_a_failing_training_is_a_typed_error_and_the_next_one_runs(
+    pool: TrainerPool, behaviour: str, error: type[Exception], sentence: str
+) -> None:
+    with pytest.raises(error, match=sentence):
+        run(pool, behaviour)
+
+    assert run(pool, "ok") > 0
+
+
+def test_an_error_of_ours_crosses_the_process_border_with_its_details(pool: TrainerPool) -> None:
+    with pytest.raises(DataQualityError, match="never changes") as caught:
+        run(pool, "constant")
+
+    assert caught.value.details == {"distinct_values": 1}
+
+
+def test_a_cancelled_training_is_killed_at_once(pool: TrainerPool) -> None:
+    first = run(pool, "ok")
+    started = time.monotonic()
+
+    def cancelled() -> None:
+        raise TaskGone("t", "CANCELLED")
+
+    job_meter = Meter(meter_type="water", meter_id="sleep")
+    job = TrainingJob(
+        meter=job_meter,
+        profile=MeterProfile(),
+        history=History(
+            timestamps=np.empty(0, "datetime64[s]"),
+            consumption=np.empty(0),
+            temperature=np.empty(0),
+        ),
+        options=TrainingOptions(),
+        artifact=Path("unused"),
+    )
+    with pytest.raises(TaskGone):
+        pool.train(job, on_progress=lambda _: None, raise_if_gone=cancelled)
+
+    assert time.monotonic() - started < 1.5
+    assert not psutil.pid_exists(first)
+    assert run(pool, "ok") != first
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+def test_an_idle_trainer_that_is_killed_is_replaced(pool: TrainerPool) -> None:
+    first = run(pool, "ok")
+    os.kill(first, signal.SIGKILL)
+
+    assert run(pool, "ok") != first
+
+
+def test_closing_leaves_no_process(pool: TrainerPool) -> None:
+    pid = run(pool, "ok")
+    pool.close()
+
+    wait_until(lambda: not psutil.pid_exists(pid), within_s=3)
