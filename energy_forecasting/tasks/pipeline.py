@@ -15,9 +15,9 @@ from typing import Any
 import structlog
 
 from energy_forecasting.domain.errors import EnergyForecastingError, TrainingFailed
-from energy_forecasting.domain.meters import Meter, MeterSummary
+from energy_forecasting.domain.meters import Meter, MeterProfile, MeterSummary
 from energy_forecasting.domain.model_card import ModelCard
-from energy_forecasting.domain.readings import History
+from energy_forecasting.domain.readings import History, to_hourly
 from energy_forecasting.domain.stages import STAGE_MESSAGE, Stage, training_progress
 from energy_forecasting.domain.trainings import TrainingOptions, TrainingPhase, TrainingProgress
 from energy_forecasting.forecasting.validation import validate_history
@@ -116,12 +116,14 @@ class TrainingPipeline:
     def _train_and_publish(self, claim: Claim, running: RunningTask) -> None:
         fetched = self._fetch(claim, running)
         self._enter(claim, running, Stage.VALIDATING_DATA)
-        validate_history(fetched.history, fetched.summary.profile)
+        profile = fetched.summary.profile
+        hourly = to_hourly(fetched.history, profile.reading_kind)
+        validate_history(hourly, profile)
         self._enter(claim, running, Stage.TRAINING_MODEL)
         started = time.monotonic()
         incoming = self._registry.incoming_path()
         try:
-            card = self._train(claim, running, fetched, incoming)
+            card = self._train(claim, running, profile, hourly, incoming)
             training_seconds = time.monotonic() - started
             self._enter(claim, running, Stage.SAVING_MODEL)
             self._publish(claim, incoming, card, fetched, training_seconds)
@@ -141,12 +143,17 @@ class TrainingPipeline:
         return Fetched(summary=summary, history=history, seconds=seconds)
 
     def _train(
-        self, claim: Claim, running: RunningTask, fetched: Fetched, incoming: Path
+        self,
+        claim: Claim,
+        running: RunningTask,
+        profile: MeterProfile,
+        hourly: History,
+        incoming: Path,
     ) -> ModelCard:
         job = TrainingJob(
             meter=claim.meter,
-            profile=fetched.summary.profile,
-            history=fetched.history,
+            profile=profile,
+            history=hourly,
             options=TrainingOptions(max_trials=int(claim.options.get("max_trials", 0))),
             artifact=incoming,
         )

@@ -1,0 +1,430 @@
+"""The Flux store against a double that misbehaves in every way a server can."""
+
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+
+from energy_forecasting.domain.errors import (
+    AuthenticationFailed,
+    ConnectionFailed,
+    DataQualityError,
+    DeadlineExceeded,
+    EnergyForecastingError,
+    InvalidRequest,
+    NoDataFound,
+)
+from energy_forecasting.domain.meters import Meter, MeterProfile, ReadingKind
+from energy_forecasting.domain.readings import History
+from energy_forecasting.meters import influx_client
+from energy_forecasting.meters.influx_config import InfluxConfig
+from energy_forecasting.meters.influx_flux import InfluxFluxMeterStore
+from tests.integration.meters.conftest import InfluxStore, influx_config
+from tests.integration.meters.influx_double import InfluxDouble, Refusal, nanoseconds
+
+METER = Meter(meter_type="electricity", meter_id="office-1")
+MIDNIGHT = datetime(2024, 3, 1, tzinfo=UTC)
+
+Call = Callable[[InfluxFluxMeterStore], object]
+EVERY_CALL: list[Call] = [
+    lambda store: store.check(),
+    lambda store: store.list_meters(),
+    lambda store: store.describe(METER),
+    lambda store: store.read_history(METER),
+]
+every_call = pytest.mark.parametrize("call", EVERY_CALL, ids=["check", "list", "describe", "read"])
+
+
+@pytest.fixture(autouse=True)
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(influx_client, "_FIRST_WAIT_S", 0.01)
+
+
+def a_day() -> History:
+    return History(
+        timestamps=np.datetime64("2024-03-01T00:00:00", "s")
+        + np.arange(24) * np.timedelta64(3600, "s"),
+        consumption=np.linspace(1, 2, 24),
+        temperature=np.linspace(-5, 5, 24),
+    )
+
+
+@contextmanager
+def store_of(config: InfluxConfig) -> Iterator[InfluxFluxMeterStore]:
+    store = InfluxFluxMeterStore(config)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+@contextmanager
+def at_most(seconds: float) -> Iterator[None]:
+    started = time.monotonic()
+    yield
+    assert time.monotonic() - started < seconds
+
+
+class TestAnswers:
+    @pytest.mark.parametrize("chunk_bytes", [7, 64, 100_000])
+    @pytest.mark.parametrize("rows_per_table", [1, 5, None])
+    def test_tables_and_chunks_may_be_cut_anywhere(
+        self, influx: InfluxStore, chunk_bytes: int, rows_per_table: int | None
+    ) -> None:
+        # Given
+        influx.double.chunk_bytes = chunk_bytes
+        influx.double.rows_per_table = rows_per_table
+        influx.holds(METER, a_day())
+        # When
+        history = influx.store.read_history(METER)
+        # Then
+        np.testing.assert_array_equal(history.timestamps, a_day().timestamps)
+        np.testing.assert_array_equal(history.consumption, a_day().consumption)
+        np.testing.assert_array_equal(history.temperature, a_day().temperature)
+
+    def test_answers_travel_compressed(self, influx: InfluxStore) -> None:
+        influx.holds(METER, a_day())
+        influx.store.read_history(METER)
+        assert influx.double.gzipped_answers == 2
+
+    def test_a_null_is_an_unusable_reading(self, influx: InfluxStore) -> None:
+        # Given
+        start = nanoseconds(MIDNIGHT)
+        influx.double.add_points(METER, "consumption", [(start, 1.0), (start + 10**9, None)])
+        # When
+        history = influx.store.read_history(METER)
+        # Then
+        np.testing.assert_array_equal(history.consumption, [1.0, np.nan])
+
+    def test_stamps_may_have_any_number_of_fraction_digits(self, influx: InfluxStore) -> None:
+        # Given
+        start = nanoseconds(MIDNIGHT)
+        fractions = [0, 500_000_000, 120_000_000, 123_456_789, 1]
+        points = [(start + second * 10**9 + f, float(second)) for second, f in enumerate(fractions)]
+        influx.double.add_points(METER, "consumption", points)
+        # When
+        history = influx.store.read_history(METER)
+        # Then
+        seconds = (history.timestamps - history.timestamps[0]).astype(int)
+        assert seconds.tolist() == history.consumption.tolist() == [0, 1, 2, 3, 4]
+
+    @pytest.mark.parametrize("datatype", ["long", "unsignedLong"])
+    def test_whole_numbers_are_numbers(self, influx: InfluxStore, datatype: str) -> None:
+        points = [(nanoseconds(MIDNIGHT), 7)]
+        influx.double.add_points(METER, "consumption", points, datatype=datatype)
+        assert influx.store.read_history(METER).consumption.tolist() == [7.0]
+
+    def test_a_field_of_text_is_refused(self, influx: InfluxStore) -> None:
+        points = [(nanoseconds(MIDNIGHT), "12.5")]
+        influx.double.add_points(METER, "consumption", points, datatype="string")
+        with pytest.raises(DataQualityError, match="string"):
+            influx.store.read_history(METER)
+
+    def test_a_temperature_without_consumption_is_no_reading(self, influx: InfluxStore) -> None:
+        # Given
+        start = nanoseconds(MIDNIGHT)
+        influx.double.add_points(METER, "consumption", [(start, 1.0)])
+        influx.double.add_points(METER, "temperature", [(start - 10**9, 5.0), (start, 6.0)])
+        # When
+        history = influx.store.read_history(METER)
+        # Then
+        assert history.consumption.tolist() == [1.0]
+        assert history.temperature.tolist() == [6.0]
+
+    def test_a_bucket_without_temperature_is_not_asked_for_it(self, double: InfluxDouble) -> None:
+        # Given
+        double.add_history(METER, a_day())
+        config = influx_config(double, fields={"consumption": "consumption", "temperature": None})
+        # When
+        with store_of(config) as store:
+            history = store.read_history(METER)
+            described = store.describe(METER)
+        # Then
+        assert np.isnan(history.temperature).all()
+        assert described.has_temperature is False
+        assert not any("temperature" in query for query in double.queries)
+
+    @every_call
+    def test_an_error_inside_the_answer_is_an_error(self, influx: InfluxStore, call: Call) -> None:
+        influx.holds(METER, a_day())
+        influx.double.error_after_tables = 'engine: "out of memory"\n'
+        with pytest.raises(ConnectionFailed, match="out of memory"):
+            call(influx.store)
+
+    @pytest.mark.parametrize(
+        "answer",
+        [
+            b"<html>\r\n<body>Welcome</body>\r\n</html>\r\n",
+            b"#datatype,string,long,double\r\n,result,table,_value\r\n,,0,1.0\r\n,,0,2",
+            b"#datatype,string,long,double\r\n,result,table,_value\r\n,,0\r\n",
+            b"#datatype,string,long,double\r\n,result,table,_value\r\n,,0,\xff\r\n",
+            b"",
+        ],
+    )
+    def test_an_answer_that_is_no_annotated_csv_is_an_error(
+        self, influx: InfluxStore, answer: bytes
+    ) -> None:
+        influx.double.raw_answer = answer
+        with pytest.raises(ConnectionFailed, match="cannot be read"):
+            influx.store.read_history(METER)
+
+    def test_no_data_names_what_was_asked(self, influx: InfluxStore) -> None:
+        with pytest.raises(NoDataFound) as raised:
+            influx.store.read_history(METER, start=MIDNIGHT)
+        assert raised.value.details["measurement"] == "energy_consumption"
+        assert raised.value.details["bucket"] == "the-bucket"
+        assert raised.value.details["tags"] == "meter_type=electricity meter_id=office-1"
+
+    def test_an_id_that_is_no_valid_name_is_not_listed(self, influx: InfluxStore) -> None:
+        # Given
+        influx.holds(METER, a_day())
+        influx.holds(Meter(meter_type="gas", meter_id="g"), a_day())
+        for series in influx.double.series[-2:]:
+            series.tags["meter_id"] = "../etc/passwd"
+        # When, Then
+        assert [str(summary.meter) for summary in influx.store.list_meters()] == [str(METER)]
+
+    def test_the_configured_profile_serves_all_meters(self, double: InfluxDouble) -> None:
+        # Given
+        double.add_history(METER, a_day())
+        config = influx_config(
+            double, unit="m3/h", timezone="Europe/Rome", country="IT", reading_kind="power"
+        )
+        # When
+        with store_of(config) as store:
+            profiles = {store.describe(METER).profile, store.list_meters()[0].profile}
+        # Then
+        assert profiles == {
+            MeterProfile(
+                unit="m3/h",
+                timezone="Europe/Rome",
+                country="IT",
+                reading_kind=ReadingKind.POWER,
+            )
+        }
+
+
+class TestNames:
+    @pytest.mark.parametrize(
+        "name",
+        [
+            'b") |> drop(columns: ["_value"]) //',
+            "${r._value}",
+            "back\\slash",
+            "ends with \\",
+            '"',
+            "\\${x}",
+            "Zähler 電力",
+            "tab.and'quote`",
+        ],
+    )
+    def test_a_hostile_name_stays_a_name(self, double: InfluxDouble, name: str) -> None:
+        # Given
+        double.bucket = double.measurement = name
+        double.add_history(METER, a_day())
+        for series in double.series:
+            series.tags |= {
+                "_field": f"{series.tags['_field']} {name}",
+                f"id {name}": series.tags.pop("meter_id"),
+                f"type {name}": series.tags.pop("meter_type"),
+            }
+        config = influx_config(
+            double,
+            measurement=name,
+            tags={"meter_id": f"id {name}", "meter_type": f"type {name}"},
+            fields={"consumption": f"consumption {name}", "temperature": f"temperature {name}"},
+        )
+        # When
+        with store_of(config) as store:
+            history = store.read_history(METER)
+            listed = store.list_meters("electricity")
+            described = store.describe(METER)
+        # Then
+        np.testing.assert_array_equal(history.temperature, a_day().temperature)
+        assert [summary.meter for summary in listed] == [METER]
+        assert described.readings == 24
+
+
+class TestRefusals:
+    @every_call
+    def test_a_wrong_token_is_an_authentication_error_that_hides_it(
+        self, double: InfluxDouble, call: Call
+    ) -> None:
+        with (
+            store_of(influx_config(double, token="wr0ng-secret")) as store,  # noqa: S106
+            pytest.raises(AuthenticationFailed, match="the-bucket") as raised,
+        ):
+            call(store)
+        assert "wr0ng" not in repr(raised.value) + str(raised.value.details)
+
+    def test_a_forbidden_bucket_is_an_authentication_error(self, influx: InfluxStore) -> None:
+        influx.double.refusals.append(Refusal(403, "forbidden", "insufficient permissions"))
+        with pytest.raises(AuthenticationFailed, match="insufficient permissions"):
+            influx.store.read_history(METER)
+
+    @every_call
+    @pytest.mark.parametrize(("key", "name"), [("bucket", "no-bucket"), ("org", "no-org")])
+    def test_a_missing_bucket_or_organization_is_named(
+        self, double: InfluxDouble, key: str, name: str, call: Call
+    ) -> None:
+        with (
+            store_of(influx_config(double, **{key: name})) as store,
+            pytest.raises(InvalidRequest, match=name) as raised,
+        ):
+            call(store)
+        assert raised.value.details["field"] == "bucket"
+
+    def test_a_server_without_flux_is_told(self, influx: InfluxStore) -> None:
+        # Given: what InfluxDB 1.x says
+        refusal = Refusal(404, "", "")
+        refusal.body = b"404 page not found\n"
+        influx.double.refusals.append(refusal)
+        # When, Then
+        with pytest.raises(InvalidRequest, match=r"2\.x"):
+            influx.store.read_history(METER)
+
+    def test_a_refused_query_tells_why(self, influx: InfluxStore) -> None:
+        influx.double.refusals.append(Refusal(400, "invalid", "type conflict\nFAKE LOG LINE"))
+        with pytest.raises(InvalidRequest, match="type conflict") as raised:
+            influx.store.read_history(METER)
+        assert "\n" not in raised.value.message
+
+    def test_a_fault_of_the_server_is_not_tried_again(self, influx: InfluxStore) -> None:
+        influx.double.refusals.extend([Refusal(500, "internal error", "panic")] * 3)
+        with pytest.raises(ConnectionFailed, match="panic"):
+            influx.store.read_history(METER)
+        assert len(influx.double.queries) == 1
+
+    @pytest.mark.parametrize("status", [429, 503])
+    def test_a_busy_server_is_tried_again(self, influx: InfluxStore, status: int) -> None:
+        # Given
+        influx.holds(METER, a_day())
+        influx.double.refusals.append(Refusal(status, "busy", "later", {"Retry-After": "0"}))
+        # When, Then
+        assert len(influx.store.read_history(METER)) == 24
+        assert len(influx.double.queries) == 3
+
+    def test_a_server_that_stays_busy_is_given_up(self, influx: InfluxStore) -> None:
+        busy = Refusal(429, "too many requests", "later", {"Retry-After": "0"})
+        influx.double.refusals.extend([busy] * 9)
+        with pytest.raises(ConnectionFailed, match="too busy"):
+            influx.store.read_history(METER)
+        assert len(influx.double.queries) == 3
+
+    def test_a_wait_beyond_the_deadline_is_not_begun(self, influx: InfluxStore) -> None:
+        influx.double.refusals.append(Refusal(429, "busy", "later", {"Retry-After": "60"}))
+        with at_most(5), pytest.raises(ConnectionFailed, match="too busy"):
+            influx.store.read_history(METER)
+
+    def test_a_redirect_does_not_carry_the_token_elsewhere(self, influx: InfluxStore) -> None:
+        with InfluxDouble() as elsewhere:
+            # Given
+            target = {"Location": f"{elsewhere.url}/api/v2/query?org=the-org"}
+            influx.double.refusals.append(Refusal(307, "", "", target))
+            # When, Then
+            with pytest.raises(InvalidRequest, match="307"):
+                influx.store.read_history(METER)
+            assert elsewhere.queries == elsewhere.complaints == []
+
+
+class TestConnection:
+    @every_call
+    def test_a_refused_connection_is_a_connection_error(
+        self, double: InfluxDouble, call: Call
+    ) -> None:
+        with socket.socket() as unused:
+            unused.bind(("127.0.0.1", 0))  # taken, but nobody listens
+            config = influx_config(double, url=f"http://127.0.0.1:{unused.getsockname()[1]}")
+            with at_most(5), store_of(config) as store, pytest.raises(ConnectionFailed):
+                call(store)
+
+    def test_an_unknown_host_is_a_connection_error(self, double: InfluxDouble) -> None:
+        config = influx_config(double, url="http://influxdb.invalid:8086", timeout_s=2)
+        with store_of(config) as store, pytest.raises(ConnectionFailed, match="invalid"):
+            store.check()
+
+    def test_a_plain_server_behind_https_is_a_connection_error(self, double: InfluxDouble) -> None:
+        config = influx_config(double, url=double.url.replace("http:", "https:"))
+        with store_of(config) as store, pytest.raises(ConnectionFailed, match="trusted"):
+            store.read_history(METER)
+
+    def test_a_connection_cut_before_the_answer_is_tried_again(self, influx: InfluxStore) -> None:
+        # Given
+        influx.holds(METER, a_day())
+        influx.double.cuts_left = 1
+        # When, Then
+        assert len(influx.store.read_history(METER)) == 24
+
+    def test_an_answer_cut_midway_is_never_a_short_history(self, influx: InfluxStore) -> None:
+        # Given
+        influx.holds(METER, a_day())
+        influx.double.chunk_bytes = 100
+        influx.double.cut_after_bytes = 200
+        # When, Then
+        with pytest.raises(ConnectionFailed, match="cannot be reached"):
+            influx.store.read_history(METER)
+        assert len(influx.double.queries) == 3
+
+    def test_the_store_recovers_when_the_server_does(self, influx: InfluxStore) -> None:
+        # Given
+        influx.holds(METER, a_day())
+        influx.double.cuts_left = 3
+        with pytest.raises(ConnectionFailed):
+            influx.store.read_history(METER)
+        # When, Then
+        assert len(influx.store.read_history(METER)) == 24
+
+
+class TestDeadline:
+    @every_call
+    def test_a_silent_server_meets_the_deadline(self, double: InfluxDouble, call: Call) -> None:
+        double.delay_s = 10
+        with (
+            at_most(4),
+            store_of(influx_config(double, timeout_s=0.3)) as store,
+            pytest.raises(DeadlineExceeded, match=r"0\.3 s"),
+        ):
+            call(store)
+
+    def test_a_dripping_server_meets_the_deadline(self, double: InfluxDouble) -> None:
+        # Given: no single pause is long enough for a socket's timeout
+        double.add_history(METER, a_day())
+        double.chunk_bytes = 1
+        double.chunk_delay_s = 0.05
+        # When, Then
+        with (
+            at_most(4),
+            store_of(influx_config(double, timeout_s=0.4)) as store,
+            pytest.raises(DeadlineExceeded),
+        ):
+            store.read_history(METER)
+
+    def test_the_deadline_covers_the_queries_of_a_call_together(self, double: InfluxDouble) -> None:
+        # Given
+        double.add_history(METER, a_day())
+        double.delay_s = 0.3
+        # When, Then
+        with (
+            store_of(influx_config(double, timeout_s=0.5)) as store,
+            pytest.raises(DeadlineExceeded),
+        ):
+            store.describe(METER)
+
+    def test_only_what_can_pass_is_marked_for_a_retry(self, influx: InfluxStore) -> None:
+        # Given
+        refusals: list[tuple[Refusal, type[EnergyForecastingError], bool]] = [
+            (Refusal(401, "unauthorized", "no"), AuthenticationFailed, False),
+            (Refusal(404, "not found", "no"), InvalidRequest, False),
+            (Refusal(500, "internal error", "no"), ConnectionFailed, True),
+        ]
+        for refusal, kind, retryable in refusals:
+            influx.double.refusals.append(refusal)
+            # When
+            with pytest.raises(kind) as raised:
+                influx.store.read_history(METER, end=MIDNIGHT + timedelta(days=1))
+            # Then
+            assert raised.value.retryable is retryable

@@ -1,0 +1,268 @@
+"""The pipeline over a real Redis and a real registry; the trainer is replaced by a quick one."""
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+import redis
+from dramatiq.brokers.redis import RedisBroker
+
+from energy_forecasting.domain.errors import ConnectionFailed, StorageFailed
+from energy_forecasting.domain.meters import Meter, MeterProfile
+from energy_forecasting.domain.model_card import ModelCard
+from energy_forecasting.domain.readings import HOUR, History
+from energy_forecasting.domain.stages import Stage
+from energy_forecasting.domain.trainings import ProgressListener, TrainingPhase, TrainingProgress
+from energy_forecasting.meters.memory import InMemoryMeterStore
+from energy_forecasting.meters.store import StoreStatus
+from energy_forecasting.registry.model_registry import ModelRegistry
+from energy_forecasting.tasks.pipeline import TrainingPipeline
+from energy_forecasting.tasks.queue import TrainingQueue, redis_broker
+from energy_forecasting.tasks.record import TaskRecord
+from energy_forecasting.tasks.redis_client import api_redis
+from energy_forecasting.tasks.task_store import TaskStore
+from energy_forecasting.tasks.trainer_process import TrainingJob
+from energy_forecasting.tasks.workers import WorkerHeart, WorkerRegistry
+from tests.model_cards import METER, card, write_artifact
+
+pytestmark = pytest.mark.redis
+
+
+class QuickTrainers:
+    """Stands in for the trainer pool: reports progress, writes a file, returns a card."""
+
+    def __init__(self) -> None:
+        self.before_return: Callable[[], None] = lambda: None
+        self.error: Exception | None = None
+
+    def train(
+        self,
+        job: TrainingJob,
+        *,
+        on_progress: ProgressListener,
+        raise_if_gone: Callable[[], None],
+    ) -> ModelCard:
+        on_progress(TrainingProgress(fraction=0.5, phase=TrainingPhase.FITTING))
+        self.before_return()
+        raise_if_gone()
+        if self.error:
+            raise self.error
+        made = card("v1", job.meter)
+        write_artifact(job.artifact, made)
+        return made
+
+
+class StoreAway(InMemoryMeterStore):
+    """A meter store that cannot be reached."""
+
+    def check(self) -> StoreStatus:
+        raise ConnectionFailed("InfluxDB at http://db:8086 cannot be reached.")
+
+
+class World:
+    """One worker's parts, without threads."""
+
+    def __init__(self, url: str, models: Path, meters: InMemoryMeterStore) -> None:
+        self.client: redis.Redis = api_redis(url)
+        self.broker: RedisBroker = redis_broker(api_redis(url, decode_responses=False))
+        self.store = TaskStore(self.client, url=url, retention=timedelta(days=1))
+        self.trainers = QuickTrainers()
+        self.models = ModelRegistry(models, versions_kept=3)
+        self.must_stop = False
+        self.pipeline = TrainingPipeline(
+            store=self.store,
+            queue=TrainingQueue(self.broker, url=url),
+            meters=meters,
+            trainers=self.trainers,  # type: ignore[arg-type]
+            registry=self.models,
+            heart=WorkerHeart(
+                WorkerRegistry(self.client, url=url), self.store, version="1", trainer_pids=list
+            ),
+            history_days=730,
+            must_stop=lambda: self.must_stop,
+        )
+
+    def train(self, meter: Meter = METER) -> TaskRecord:
+        task_id = self.store.admit(meter, {"max_trials": 0}).task_id
+        return self.run(task_id)
+
+    def run(self, task_id: str) -> TaskRecord:
+        self.pipeline.run(task_id)
+        return self.store.get(task_id)
+
+    def waiting_messages(self) -> int:
+        return int(self.client.llen("dramatiq:training") + self.client.llen("dramatiq:training.DQ"))
+
+    def close(self) -> None:
+        self.client.close()
+        self.broker.client.close()
+
+
+def history(days: float, *, constant: bool = False) -> History:
+    hours = np.arange(int(days * 24))
+    return History(
+        timestamps=(np.datetime64("2025-01-01T00", "s") + hours * HOUR).astype("datetime64[s]"),
+        consumption=np.ones(len(hours)) if constant else 5 + np.sin(hours / 24 * 2 * np.pi),
+        temperature=np.full(len(hours), np.nan),
+    )
+
+
+@pytest.fixture
+def meters() -> InMemoryMeterStore:
+    store = InMemoryMeterStore()
+    store.write_readings(METER, iter([history(200)]))
+    return store
+
+
+@pytest.fixture
+def world(redis_url: str, tmp_path: Path, meters: InMemoryMeterStore) -> Iterator[World]:
+    made = World(redis_url, tmp_path, meters)
+    yield made
+    made.close()
+
+
+def test_a_training_ends_with_the_documented_result_and_a_champion(world: World) -> None:
+    record = world.train()
+
+    assert record.status is Stage.SUCCESS
+    assert record.message == "Model training completed successfully!"
+    assert record.result is not None
+    assert record.result["status"] == "success"
+    assert record.result["message"].startswith("Model trained and saved at ")
+    details = record.result["details"]
+    assert details["data_points"] == 4800
+    assert details["model_path"].endswith("water/m1.h5")
+    documented = {"meter_id", "meter_type", "data_points", "model_path", "training_completed"}
+    assert documented | {"data_fetch_time_seconds", "training_time_seconds"} <= set(details)
+    assert world.models.champion(METER).version == "v1"
+
+
+@pytest.mark.parametrize(
+    ("meter_id", "readings", "error_type"),
+    [
+        ("unknown", None, "NO_DATA_FOUND"),
+        ("empty", 0.0, "NO_DATA_FOUND"),
+        ("three_days", 3.0, "INSUFFICIENT_DATA"),
+        ("constant", 200.0, "DATA_QUALITY_ERROR"),
+    ],
+)
+def test_a_history_that_cannot_teach_fails_with_its_own_error_type(
+    world: World,
+    meters: InMemoryMeterStore,
+    meter_id: str,
+    readings: float | None,
+    error_type: str,
+) -> None:
+    meter = Meter(meter_type="water", meter_id=meter_id)
+    if readings is not None:
+        meters.write_profile(meter, MeterProfile(unit="m3/h"))
+        made = history(readings, constant=meter_id == "constant")
+        meters.write_readings(meter, iter([made] if readings else []))
+
+    record = world.train(meter)
+
+    assert record.status is Stage.FAILED
+    assert record.error_details is not None
+    assert record.error_details["type"] == error_type
+    assert record.error_details["retryable"] is False
+    assert record.error == record.message
+    assert world.waiting_messages() == 0
+
+
+def test_a_store_that_is_away_is_tried_again_and_then_given_up(
+    redis_url: str, tmp_path: Path
+) -> None:
+    world = World(redis_url, tmp_path, StoreAway())
+    first = world.train()
+
+    assert first.status is Stage.PENDING
+    assert first.attempt == 2
+    assert "retry 1 of 3" in first.message
+    assert world.waiting_messages() == 1
+    for _ in range(3):
+        last = world.run(first.task_id)
+    assert last.status is Stage.FAILED
+    assert last.error_details is not None
+    assert last.error_details["type"] == "CONNECTION_ERROR"
+    world.close()
+
+
+def test_a_model_that_cannot_be_saved_is_retried(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise StorageFailed("Could not save a model in models/: No space left on device.")
+
+    monkeypatch.setattr(world.models, "publish", full)
+    record = world.train()
+
+    assert record.status is Stage.PENDING
+    assert "No space left" in record.message
+
+
+def test_a_bug_is_a_training_error_that_hides_its_inside(world: World) -> None:
+    world.trainers.error = ZeroDivisionError("secret detail")
+    record = world.train()
+
+    assert record.status is Stage.FAILED
+    assert record.error_details is not None
+    assert record.error_details["type"] == "TRAINING_ERROR"
+    assert "secret detail" not in str(record.error)
+
+
+def test_a_task_cancelled_while_it_trains_publishes_nothing(world: World) -> None:
+    task_id = world.store.admit(METER, {}).task_id
+    world.trainers.before_return = lambda: world.store.cancel(task_id) and None
+
+    record = world.run(task_id)
+
+    assert record.status is Stage.CANCELLED
+    assert world.models.champions() == []
+
+
+def test_a_task_cancelled_while_it_is_saved_takes_its_model_back(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task_id = world.store.admit(METER, {}).task_id
+    publish = world.models.publish
+
+    def publish_then_cancel(incoming: Path, made: ModelCard) -> object:
+        publication = publish(incoming, made)
+        world.store.cancel(task_id)
+        return publication
+
+    monkeypatch.setattr(world.models, "publish", publish_then_cancel)
+    record = world.run(task_id)
+
+    assert record.status is Stage.CANCELLED
+    assert world.models.champions() == []
+
+
+def test_a_stopping_worker_returns_its_task_to_the_queue(world: World) -> None:
+    task_id = world.store.admit(METER, {}).task_id
+
+    def stop() -> None:
+        world.must_stop = True
+
+    world.trainers.before_return = stop
+    record = world.run(task_id)
+
+    assert record.status is Stage.PENDING
+    assert record.message == "The worker was stopped; queued again"
+    assert world.waiting_messages() == 1
+
+
+def test_nothing_incoming_is_left_behind(world: World) -> None:
+    world.train()
+    world.trainers.error = ZeroDivisionError()
+    world.train()
+
+    assert list((world.models.root / ".incoming").iterdir()) == []
+
+
+def test_a_message_for_an_ended_task_is_dropped(world: World) -> None:
+    record = world.train()
+
+    assert world.run(record.task_id).updated_at == record.updated_at

@@ -1,0 +1,101 @@
+"""The registry on a real file system: readers never see half a model."""
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from energy_forecasting.domain.errors import NotFound, StorageFailed
+from energy_forecasting.domain.meters import Meter
+from energy_forecasting.registry.model_registry import ModelRegistry, Publication
+from tests.model_cards import METER, card, write_artifact
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> ModelRegistry:
+    return ModelRegistry(tmp_path / "models", versions_kept=3)
+
+
+def published(registry: ModelRegistry, version: str, meter: Meter = METER) -> Publication:
+    incoming = registry.incoming_path()
+    write_artifact(incoming, card(version, meter))
+    return registry.publish(incoming, card(version, meter))
+
+
+def test_a_published_model_is_the_champion_at_its_documented_place(registry: ModelRegistry) -> None:
+    publication = published(registry, "v1")
+
+    assert publication.champion == registry.root / "water" / "m1.h5"
+    assert registry.champion(METER).version == "v1"
+
+
+def test_a_new_version_takes_over_and_the_old_one_is_kept(registry: ModelRegistry) -> None:
+    published(registry, "v1")
+    published(registry, "v2")
+
+    assert registry.champion(METER).version == "v2"
+    assert [each.version for each in registry.versions(METER)] == ["v2", "v1"]
+
+
+def test_only_so_many_versions_are_kept(registry: ModelRegistry) -> None:
+    for number in range(6):
+        published(registry, f"v{number}")
+
+    assert [each.version for each in registry.versions(METER)] == ["v5", "v4", "v3"]
+
+
+def test_a_retracted_publication_gives_the_place_back(registry: ModelRegistry) -> None:
+    published(registry, "v1")
+    publication = published(registry, "v2")
+
+    registry.retract(publication)
+
+    assert registry.champion(METER).version == "v1"
+    assert [each.version for each in registry.versions(METER)] == ["v1"]
+
+
+def test_a_retracted_first_publication_leaves_no_model(registry: ModelRegistry) -> None:
+    registry.retract(published(registry, "v1"))
+
+    with pytest.raises(NotFound, match="POST /trainmodel/"):
+        registry.champion(METER)
+
+
+def test_champions_of_all_meters_are_listed_in_order(registry: ModelRegistry) -> None:
+    for meter_id in ("b", "a.versions", "a"):
+        published(registry, "v1", Meter(meter_type="gas", meter_id=meter_id))
+
+    assert [each.meter_id for each in registry.champions()] == ["a", "a.versions", "b"]
+
+
+def test_a_damaged_champion_is_an_error_and_the_next_training_replaces_it(
+    registry: ModelRegistry,
+) -> None:
+    champion = published(registry, "v1").champion
+    champion.unlink()
+    champion.write_bytes(b"not a model")
+
+    with pytest.raises(StorageFailed):
+        registry.champion(METER)
+    published(registry, "v2")
+    assert registry.champion(METER).version == "v2"
+
+
+def test_what_dead_processes_left_is_swept_away(registry: ModelRegistry) -> None:
+    abandoned = registry.incoming_path()
+    abandoned.touch()
+    two_days_ago = time.time() - 2 * 86_400
+    os.utime(abandoned, (two_days_ago, two_days_ago))
+
+    registry.incoming_path()
+
+    assert not abandoned.exists()
+
+
+def test_a_folder_that_cannot_be_written_is_a_storage_error(tmp_path: Path) -> None:
+    occupied = tmp_path / "models"
+    occupied.touch()
+
+    with pytest.raises(StorageFailed, match="MODEL_STORE"):
+        ModelRegistry(occupied, versions_kept=3).incoming_path()
