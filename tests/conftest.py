@@ -73,6 +73,12 @@ def redis_url(redis_server: RealRedis) -> str:
     return redis_server.url
 
 
+@pytest.fixture(scope="session")
+def free_port() -> int:
+    """Return a loopback port that nobody listens on."""
+    return _free_port()
+
+
 def _answers(client: redis.Redis) -> bool:
     try:
         return bool(client.ping())

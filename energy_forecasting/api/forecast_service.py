@@ -116,8 +116,13 @@ def _span(request: ForecastRequest, next_hour: datetime, zone: ZoneInfo) -> _Spa
     if request.start_date is None or request.end_date is None:
         hours = request.horizon_hours or MAX_HORIZON_HOURS
         return _Span(start=next_hour, end=next_hour + timedelta(hours=hours))
-    start = _moment(request.start_date, zone)
-    end = _moment(request.end_date, zone, is_end=True)
+    try:
+        start = _moment(request.start_date, zone)
+        end = _moment(request.end_date, zone, is_end=True)
+    except OverflowError as error:
+        raise InvalidRequest(
+            "start_date and end_date must lie within the years 1 to 9999.", field="start_date"
+        ) from error
     if end <= start:
         raise InvalidRequest("end_date must be after start_date.", field="end_date")
     return _Span(start=start, end=end)

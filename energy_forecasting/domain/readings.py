@@ -100,14 +100,19 @@ def to_datetime64(moment: datetime) -> np.datetime64:
     """Turn an aware datetime into UTC datetime64[s].
 
     Raises:
-        InvalidRequest: the datetime is naive, so it names no moment.
+        InvalidRequest: the datetime is naive, so it names no moment, or out of range.
     """
     if moment.tzinfo is None:
         raise InvalidRequest(
             f"{moment.isoformat()} has no time zone; add an offset such as Z or +01:00.",
             field="timestamp",
         )
-    return np.datetime64(moment.astimezone(UTC).replace(tzinfo=None), "s")
+    try:
+        return np.datetime64(moment.astimezone(UTC).replace(tzinfo=None), "s")
+    except OverflowError as error:  # the first or last day of the calendar, in a far time zone
+        raise InvalidRequest(
+            f"{moment.isoformat()} lies outside the calendar in UTC.", field="timestamp"
+        ) from error
 
 
 def to_datetime(stamp: np.datetime64) -> datetime:

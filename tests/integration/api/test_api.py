@@ -173,6 +173,8 @@ def test_the_autumn_day_has_25_hours(api: TestClient) -> None:
         ({"start_date": "2023-01-01"}, "body"),
         ({"start_date": "2023-01-05", "end_date": "2023-01-04"}, "end_date"),
         ({"start_date": "2023-01-05", "end_date": "2023-02-04"}, "end_date"),
+        ({"start_date": "9999-12-30", "end_date": "9999-12-31"}, "start_date"),
+        ({"start_date": "0001-01-01", "end_date": "0001-01-02"}, ""),
         ({"start_date": "2023-01-01T05:00:00", "end_date": "2023-01-02T05:00:00"}, "start_date"),
         ({"horizon_hours": 3, "temperature": [5.0]}, "temperature"),
         ({"quantiles": [1.5]}, "quantiles"),

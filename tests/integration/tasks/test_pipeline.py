@@ -214,8 +214,11 @@ def test_a_bug_is_a_training_error_that_hides_its_inside(world: World) -> None:
 
 def test_a_task_cancelled_while_it_trains_publishes_nothing(world: World) -> None:
     task_id = world.store.admit(METER, {}).task_id
-    world.trainers.before_return = lambda: world.store.cancel(task_id) and None
 
+    def cancel() -> None:
+        world.store.cancel(task_id)
+
+    world.trainers.before_return = cancel
     record = world.run(task_id)
 
     assert record.status is Stage.CANCELLED

@@ -1,0 +1,278 @@
+"""CSV import: what is good comes in, what is bad is told line by line."""
+
+import gzip
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from energy_forecasting.domain.errors import DataQualityError, InvalidRequest
+from energy_forecasting.domain.meters import Meter, MeterProfile, ReadingKind
+from energy_forecasting.meters import csv_import
+from energy_forecasting.meters.csv_import import RejectedLine, import_csv
+from energy_forecasting.meters.memory import InMemoryMeterStore
+
+HEADER = "meter_type,meter_id,timestamp,consumption,temperature\n"
+PROFILE_HEADER = "meter_type,meter_id,unit,timezone,country,reading_kind\n"
+METER = Meter(meter_type="gas", meter_id="g1")
+DATA = Path(__file__).resolve().parents[3] / "data"
+
+
+@pytest.fixture
+def store() -> InMemoryMeterStore:
+    return InMemoryMeterStore()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "readings.csv"
+
+
+def line(stamp: str = "2024-01-01T00:00:00Z", consumption: str = "1", temperature: str = "") -> str:
+    return f"gas,g1,{stamp},{consumption},{temperature}\n"
+
+
+class TestReading:
+    def test_readings_of_several_meters_may_alternate(
+        self, path: Path, store: InMemoryMeterStore
+    ) -> None:
+        # Given
+        path.write_text(
+            HEADER + "gas,g1,2024-01-01T01:00:00Z,2,5.5\n"
+            "water,w1,2024-01-01T00:00:00Z,7,\n"
+            "gas,g1,2024-01-01T00:00:00Z,1,\n"
+        )
+        # When
+        report = import_csv(path, store)
+        # Then
+        assert (report.meters, report.readings, report.rejected_lines) == (2, 3, 0)
+        history = store.read_history(METER)
+        assert history.first == datetime(2024, 1, 1, tzinfo=UTC)
+        assert history.consumption.tolist() == [1, 2]
+        np.testing.assert_array_equal(history.temperature, [np.nan, 5.5])
+
+    def test_columns_may_come_in_any_order_with_others_between(
+        self, path: Path, store: InMemoryMeterStore
+    ) -> None:
+        path.write_text(
+            "note, consumption ,timestamp,meter_id,meter_type\n"
+            '"a, b",1.5, 2024-01-01T02:00:00+02:00 ,g1,gas\n'
+        )
+        import_csv(path, store)
+        history = store.read_history(METER)
+        assert history.first == datetime(2024, 1, 1, tzinfo=UTC)
+        assert history.consumption.tolist() == [1.5]
+
+    @pytest.mark.parametrize("name", ["readings.csv.gz", "readings.csv"])
+    def test_a_gzipped_file_is_known_by_its_content(
+        self, tmp_path: Path, store: InMemoryMeterStore, name: str
+    ) -> None:
+        path = tmp_path / name
+        path.write_bytes(gzip.compress((HEADER + line()).encode()))
+        assert import_csv(path, store).readings == 1
+
+    @pytest.mark.parametrize("before", ["\ufeff", ""])
+    @pytest.mark.parametrize("ending", ["\n", "\r\n"])
+    def test_files_of_spreadsheets_are_read(
+        self, path: Path, store: InMemoryMeterStore, before: str, ending: str
+    ) -> None:
+        text = before + (HEADER + line() + "\n").replace("\n", ending)
+        path.write_bytes(text.encode())
+        assert import_csv(path, store).rejected_lines == 0
+
+    def test_of_duplicates_the_last_wins(self, path: Path, store: InMemoryMeterStore) -> None:
+        path.write_text(HEADER + line(consumption="1") + line(consumption="2"))
+        assert import_csv(path, store).readings == 1
+        assert store.read_history(METER).consumption.tolist() == [2]
+
+    def test_a_second_import_replaces_and_adds(self, path: Path, store: InMemoryMeterStore) -> None:
+        path.write_text(HEADER + line() + line("2024-01-01T01:00:00Z"))
+        import_csv(path, store)
+        path.write_text(HEADER + line("2024-01-01T01:00:00Z", "9") + line("2024-01-01T02:00:00Z"))
+        import_csv(path, store)
+        assert store.read_history(METER).consumption.tolist() == [1, 9, 1]
+
+    def test_progress_counts_lines(
+        self, path: Path, store: InMemoryMeterStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        # Given
+        monkeypatch.setattr(csv_import, "_PROGRESS_LINES", 10)
+        stamps = (f"2024-01-01T00:{minute:02d}:00Z" for minute in range(24))
+        path.write_text(HEADER + "".join(map(line, stamps)))
+        seen: list[int] = []
+        # When
+        import_csv(path, store, on_progress=seen.append)
+        # Then
+        assert seen == [10, 20, 25]
+
+
+class TestBadLines:
+    @pytest.mark.parametrize(
+        ("bad", "reason"),
+        [
+            (line("2024-01-01T00:00:00"), "no time zone"),
+            (line("2024-01-01"), "no time zone"),
+            (line("01/02/2024 10:00"), "not ISO 8601"),
+            (line("2024-02-30T00:00:00Z"), "not ISO 8601"),
+            (line(""), "not ISO 8601"),
+            (line("9999-12-31T23:00:00-12:00"), "outside the years 1700 to 2199"),
+            (line("0001-01-01T00:00:00+12:00"), "outside the years 1700 to 2199"),
+            (line(consumption=""), "consumption '' is not a number"),
+            (line(consumption="1.2.3"), "consumption '1.2.3' is not a number"),
+            (line(consumption="nan"), "is not a number"),
+            (line(consumption="inf"), "is not a number"),
+            (line(temperature="warm"), "temperature 'warm' is not a number"),
+            ("gas,../g1,2024-01-01T00:00:00Z,1,\n", "meter_id '../g1' is not valid"),
+            ("Gas!,g1,2024-01-01T00:00:00Z,1,\n", "meter_type 'Gas!' is not valid"),
+            ("gas,g1,2024-01-01T00:00:00Z\n", "3 cells, the header 5"),
+            ("gas,g1,2024-01-01T00:00:00Z,1,2,3\n", "6 cells, the header 5"),
+        ],
+    )
+    def test_a_bad_line_is_left_out_and_told(
+        self, path: Path, store: InMemoryMeterStore, bad: str, reason: str
+    ) -> None:
+        # Given: the bad line twice, as the second one must not slip through
+        path.write_text(HEADER + line() + bad + bad)
+        # When
+        report = import_csv(path, store)
+        # Then
+        assert [rejected.line for rejected in report.rejected] == [3, 4]
+        assert all(reason in rejected.reason for rejected in report.rejected)
+        assert [str(summary.meter) for summary in store.list_meters()] == ["gas/g1"]
+        assert store.describe(METER).readings == 1
+
+    def test_lines_are_counted_as_an_editor_counts_them(
+        self, path: Path, store: InMemoryMeterStore
+    ) -> None:
+        path.write_text(
+            "meter_type,meter_id,timestamp,consumption,note\n"
+            'gas,g1,2024-01-01T00:00:00Z,1,"two\nlines"\n'
+            "\n"
+            "gas,g1,2024-01-01T01:00:00Z,x,\n"
+        )
+        report = import_csv(path, store)
+        assert report.rejected == (RejectedLine(line=5, reason="consumption 'x' is not a number"),)
+
+    def test_very_many_bad_lines_are_counted_and_the_first_are_told(
+        self, path: Path, store: InMemoryMeterStore
+    ) -> None:
+        path.write_text(HEADER + line() + line(consumption="x") * 250)
+        report = import_csv(path, store)
+        assert report.rejected_lines == 250
+        assert len(report.rejected) == 100
+
+    def test_a_bad_cell_cannot_forge_a_log_line(
+        self, path: Path, store: InMemoryMeterStore
+    ) -> None:
+        path.write_text(
+            HEADER + line() + line(consumption='"1\n2024 | ERROR | forged' + "x" * 99 + '"')
+        )
+        (rejected,) = import_csv(path, store).rejected
+        assert "\n" not in rejected.reason
+        assert len(rejected.reason) < 100
+
+
+class TestBadFiles:
+    @pytest.mark.parametrize(
+        ("content", "told"),
+        [
+            (b"", "is empty"),
+            (b"\n\n", "is empty"),
+            (HEADER.encode(), "no usable reading"),
+            ((HEADER + line(consumption="x")).encode(), "no usable reading; line 2"),
+            (b"meter_type,meter_id,consumption\n", "lacks the column timestamp"),
+            (HEADER.replace(",", ";").encode(), "lacks the column meter_type"),
+            ((HEADER + "gas,Z\u00e4hler").encode("latin-1"), "UTF-8"),
+            ((HEADER + line()).encode("utf-16"), "UTF-8"),
+            (b"\x7fELF\x00\x00\x01\x02", "cannot be read|lacks the column"),
+            ((HEADER + line() + 'gas,"g1').encode(), "after line 2"),
+            ((HEADER + line() + "x" * 200_000).encode(), "after line 2"),
+            (gzip.compress((HEADER + line() * 5_000).encode())[:60], "cannot be read"),
+            (b"\x1f\x8bnot really", "cannot be read"),
+        ],
+    )
+    def test_a_file_that_is_no_such_csv_imports_nothing(
+        self, path: Path, store: InMemoryMeterStore, content: bytes, told: str
+    ) -> None:
+        path.write_bytes(content)
+        with pytest.raises(DataQualityError, match=told) as raised:
+            import_csv(path, store)
+        assert raised.value.details["path"] == str(path)
+        assert store.list_meters() == []
+
+    def test_a_missing_file_is_named(self, tmp_path: Path, store: InMemoryMeterStore) -> None:
+        for missing in (tmp_path / "nothing.csv", tmp_path):
+            with pytest.raises(InvalidRequest, match="cannot be opened") as raised:
+                import_csv(missing, store)
+            assert raised.value.details["path"] == str(missing)
+
+
+class TestProfiles:
+    def test_profiles_come_with_the_readings(
+        self, path: Path, tmp_path: Path, store: InMemoryMeterStore
+    ) -> None:
+        # Given
+        path.write_text(HEADER + line())
+        profiles = tmp_path / "meters.csv"
+        profiles.write_text(
+            PROFILE_HEADER.strip() + ",description\n"
+            'gas,g1,m3,Europe/Rome,IT,cumulative,"the cellar, left"\n'
+            "water,w1,,,,,\n"
+        )
+        # When
+        import_csv(path, store, profiles=profiles)
+        # Then
+        known = {str(summary.meter): summary.profile for summary in store.list_meters()}
+        assert known == {
+            "gas/g1": MeterProfile(
+                unit="m3",
+                timezone="Europe/Rome",
+                country="IT",
+                reading_kind=ReadingKind.CUMULATIVE,
+            ),
+            "water/w1": MeterProfile(),
+        }
+
+    def test_without_profiles_a_known_one_stays(
+        self, path: Path, store: InMemoryMeterStore
+    ) -> None:
+        profile = MeterProfile(unit="m3")
+        store.write_profile(METER, profile)
+        path.write_text(HEADER + line())
+        import_csv(path, store)
+        assert store.describe(METER).profile == profile
+
+    @pytest.mark.parametrize(
+        ("bad", "told"),
+        [
+            ("gas,g1,m3,Europe/Rom,IT,interval\n", "line 2.*Europe/Rom"),
+            ("gas,g1,m3,UTC,IT,hourly\n", "line 2.*'hourly' is none of interval"),
+            ("gas,g 1,m3,UTC,IT,interval\n", "line 2.*meter_id"),
+            ("gas,g1,m3\n", "line 2.*3 cells"),
+        ],
+    )
+    def test_a_bad_profile_imports_nothing(
+        self, path: Path, tmp_path: Path, store: InMemoryMeterStore, bad: str, told: str
+    ) -> None:
+        path.write_text(HEADER + line())
+        profiles = tmp_path / "meters.csv"
+        profiles.write_text(PROFILE_HEADER + bad)
+        with pytest.raises(DataQualityError, match=told):
+            import_csv(path, store, profiles=profiles)
+        assert store.list_meters() == []
+
+
+def test_the_sample_that_ships_is_whole(store: InMemoryMeterStore) -> None:
+    # When
+    report = import_csv(DATA / "sample.csv.gz", store, profiles=DATA / "sample_meters.csv")
+    # Then
+    assert (report.meters, report.readings, report.rejected_lines) == (4, 34_968, 0)
+    units = {summary.meter.meter_id: summary.profile.unit for summary in store.list_meters()}
+    assert units == {
+        "ucam_b37_elec": "kWh",
+        "ucam_b31_gas": "kWh",
+        "bwdf_dma_05": "m3/h",
+        "bwdf_dma_09": "m3/h",
+    }
+    assert all(summary.has_temperature for summary in store.list_meters())
