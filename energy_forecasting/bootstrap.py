@@ -15,7 +15,7 @@ from energy_forecasting.meters.influx_config import load_influx_config
 from energy_forecasting.meters.sqlite import SqliteMeterStore
 from energy_forecasting.meters.store import MeterStore
 from energy_forecasting.registry.model_registry import ModelRegistry
-from energy_forecasting.settings import PROJECT_DIR, Settings
+from energy_forecasting.settings import PROJECT_DIR, Settings, WrongSetting, read_settings
 from energy_forecasting.tasks.actor import TrainingMiddleware
 from energy_forecasting.tasks.admission import AdmissionDesk
 from energy_forecasting.tasks.pipeline import TrainingPipeline
@@ -29,8 +29,11 @@ from energy_forecasting.tasks.workers import WorkerHeart, WorkerRegistry
 
 @lru_cache(maxsize=1)
 def settings() -> Settings:
-    """Return the process's settings, read once."""
-    return Settings()
+    """Return the process's settings, read once; a wrong one ends the process with a sentence."""
+    try:
+        return read_settings()
+    except WrongSetting as wrong:
+        raise SystemExit(str(wrong)) from wrong
 
 
 def start_logging(current: Settings) -> None:

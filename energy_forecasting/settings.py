@@ -8,8 +8,8 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from energy_forecasting.domain.meters import DEFAULT_METER_TYPES
 
@@ -89,6 +89,26 @@ class Settings(BaseSettings):
     task_retention_days: float = Field(
         7.0, gt=0, description="How long the record of an ended task is kept"
     )
+
+
+class WrongSetting(Exception):
+    """A setting cannot be read; the text names it and says what it must be."""
+
+
+def read_settings() -> Settings:
+    """Read the settings from environment and ``.env``.
+
+    Raises:
+        WrongSetting: a value cannot be used.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"]).upper()
+        raise WrongSetting(f"The setting {name} is wrong: {first['msg']}.") from error
+    except SettingsError as error:  # a list that is not JSON
+        raise WrongSetting(f"The settings cannot be read: {error}.") from error
 
 
 def settings_table() -> str:

@@ -97,6 +97,18 @@ def import_csv(
     )
 
 
+def count_lines(path: Path) -> int:
+    """Return how many lines a file has, for a progress bar; 0 when it cannot be read.
+
+    Why it cannot is for the import itself to say.
+    """
+    try:
+        with path.open("rb") as raw, _unpacked(raw) as text:
+            return sum(1 for _ in text)
+    except (OSError, EOFError, UnicodeDecodeError, zlib.error):
+        return 0
+
+
 @dataclass(kw_only=True, slots=True)
 class _Buffer:
     """Readings of one meter on their way to the store."""
