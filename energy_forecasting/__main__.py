@@ -1,7 +1,8 @@
-"""``python -m energy_forecasting demo`` and ``run``: the whole system on this machine.
+"""``python -m energy_forecasting COMMAND``: the whole system on this machine, and its meters.
 
-``demo`` also trains the sample meters and shows their forecasts. Both start Redis, a worker and
-the API, and stop all of it on Ctrl-C. Settings come from the environment, as for the doors.
+``run`` starts Redis, a worker and the API, and stops all of it on Ctrl-C; ``demo`` also trains the
+sample meters and shows their forecasts. ``import`` and ``meters`` fill and list the meter store.
+Settings come from the environment, as for the doors.
 """
 
 import argparse
@@ -9,14 +10,19 @@ import os
 import sys
 from pathlib import Path
 
-from energy_forecasting.settings import PROJECT_DIR
-
+PROJECT_DIR = Path(__file__).resolve().parent.parent
 DEFAULT_PICTURE = PROJECT_DIR / "demo_output" / "forecast.png"
 
 
 def main() -> int:
     """Read the command line and return the exit code."""
     arguments = _parser().parse_args()
+    if arguments.command in {"import", "meters"}:
+        from energy_forecasting import cli  # noqa: PLC0415 - as below
+
+        if arguments.command == "meters":
+            return cli.list_meters()
+        return cli.import_readings(arguments.readings, arguments.profiles)
     if os.name != "posix":
         sys.stderr.write(
             "This needs Linux or macOS. On Windows use WSL, or start Redis yourself and then "
@@ -60,6 +66,10 @@ def _parser() -> argparse.ArgumentParser:
         default=DEFAULT_PICTURE,
         help="PNG file for the forecasts",
     )
+    add = commands.add_parser("import", help="import a CSV file into the embedded meter store")
+    add.add_argument("readings", type=Path, help="meter_type,meter_id,timestamp,consumption,...")
+    add.add_argument("--profiles", type=Path, help="meter_type,meter_id,unit,timezone,country,...")
+    commands.add_parser("meters", help="list the meters of the configured store")
     return parser
 
 
@@ -67,5 +77,5 @@ if __name__ == "__main__":
     try:
         sys.exit(main())
     except KeyboardInterrupt:
-        sys.stderr.write("Stopped before anything was started.\n")
+        sys.stderr.write("Stopped early; nothing had been started.\n")
         sys.exit(130)

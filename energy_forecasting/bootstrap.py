@@ -10,12 +10,13 @@ from dramatiq.brokers.redis import RedisBroker
 
 from energy_forecasting import __version__
 from energy_forecasting.api.services import ApiServices
+from energy_forecasting.domain.errors import InvalidRequest
 from energy_forecasting.logs import configure_logging
 from energy_forecasting.meters.influx_config import load_influx_config
 from energy_forecasting.meters.sqlite import SqliteMeterStore
 from energy_forecasting.meters.store import MeterStore
 from energy_forecasting.registry.model_registry import ModelRegistry
-from energy_forecasting.settings import PROJECT_DIR, Settings, WrongSetting, read_settings
+from energy_forecasting.settings import Settings, WrongSetting, read_settings
 from energy_forecasting.tasks.actor import TrainingMiddleware
 from energy_forecasting.tasks.admission import AdmissionDesk
 from energy_forecasting.tasks.pipeline import TrainingPipeline
@@ -49,11 +50,13 @@ def start_logging(current: Settings) -> None:
 def meter_store(current: Settings) -> MeterStore:
     """Return InfluxDB when it is configured or asked for, else the embedded store.
 
-    Raises:
-        InvalidRequest: the InfluxDB configuration is wrong; the sentence names file and key.
+    A wrong configuration ends the process with a sentence that names file and key.
     """
     if current.meter_store != "sqlite":
-        config = load_influx_config(current.influxdb_config, os.environ)
+        try:
+            config = load_influx_config(current.influxdb_config, os.environ)
+        except InvalidRequest as wrong:
+            raise SystemExit(wrong.message) from wrong
         if config is not None:
             from energy_forecasting.meters.influx_flux import (  # noqa: PLC0415 - slow to import
                 InfluxFluxMeterStore,
@@ -61,9 +64,9 @@ def meter_store(current: Settings) -> MeterStore:
 
             return InfluxFluxMeterStore(config)
         if current.meter_store == "influxdb":
-            shown = current.influxdb_config.relative_to(PROJECT_DIR)
             raise SystemExit(
-                f"METER_STORE=influxdb, but neither {shown} nor INFLUXDB_URL is there. "
+                f"METER_STORE=influxdb, but neither {current.influxdb_config} nor INFLUXDB_URL is "
+                "there. "
                 "Copy config/influxdb_config.example.json and fill it in."
             )
     return SqliteMeterStore(current.sqlite_path)

@@ -206,8 +206,17 @@ def _quieten_libraries(*, debug: bool) -> None:
     logging.getLogger("uvicorn.access").setLevel(logging.WARNING)
     for name in ("httpx", "httpcore", "watchfiles", "urllib3", "asyncio"):
         logging.getLogger(name).setLevel(logging.INFO if debug else logging.WARNING)
+    # Dramatiq's consumers complain every three seconds while Redis is away; the worker's heart
+    # says it once.
+    for name in ("training", "training.DQ"):
+        consumer = logging.getLogger(f"dramatiq.worker.ConsumerThread({name})")
+        consumer.addFilter(_is_no_connection_error)
     # Dramatiq logs each message's failure with a traceback; the pipeline says it once, typed.
     logging.getLogger("dramatiq").setLevel(logging.INFO if debug else logging.WARNING)
+
+
+def _is_no_connection_error(record: logging.LogRecord) -> bool:
+    return "connection error" not in str(record.msg)
 
 
 def get_logger(name: str) -> Any:  # noqa: ANN401 - structlog's loggers are lazily typed proxies

@@ -24,7 +24,9 @@ class Settings(BaseSettings):
     )
 
     redis_url: str = Field(
-        "redis://localhost:6379/0", description="Redis for the queue and the task records"
+        "redis://localhost:6379/0",
+        pattern=r"^(redis|rediss|unix)://",
+        description="Redis for the queue and the task records",
     )
     debug: bool = Field(
         default=False, description="Debug logs; worker and API reload when a file changes"

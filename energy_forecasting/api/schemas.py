@@ -113,8 +113,8 @@ class ForecastRequest(MeterRequest):
     temperature: list[float] | None = Field(
         None,
         max_length=MAX_HORIZON_HOURS,
-        description="Degrees Celsius for each hour of the horizon. Left out: estimated from the "
-        "last days, with the wider intervals that this needs",
+        description="Degrees Celsius for each hour of the horizon. Left out: the part of the "
+        "model that does without answers, with intervals calibrated for that",
     )
     history_hours: int = Field(
         168, ge=0, le=1344, description="How many hours of readings to return before the forecast"

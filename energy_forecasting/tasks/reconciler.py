@@ -84,4 +84,4 @@ class Reconciler:
                     self.reconcile()
                     self._store.prune_index()
             except EnergyForecastingError as error:
-                logger.warning("Could not reconcile", error=error.message)
+                logger.debug("Could not reconcile", error=error.message)  # the heart reports it

@@ -148,13 +148,19 @@ class WorkerHeart:
             del self._running[claim.task_id]
 
     def _beat_until_stopped(self) -> None:
+        is_away = False
         while not self._stop.wait(BEAT_S):
             try:
                 self._renew_leases()
                 self._registry.beat(self.worker, self._describe())
             except EnergyForecastingError as error:
-                # The tasks go on; if Redis stays away, their stage writes will fail and say so.
-                logger.warning("Heartbeat did not reach Redis", error=error.message)
+                if not is_away:  # said once; the next line about it tells that it is back
+                    logger.warning("Redis is away; the worker waits for it", error=error.message)
+                is_away = True
+            else:
+                if is_away:
+                    logger.info("Redis is back")
+                is_away = False
 
     def _renew_leases(self) -> None:
         for running in list(self._running.values()):
