@@ -15,8 +15,7 @@ class TemperatureSource(StrEnum):
     """Where the temperature of the hours ahead came from."""
 
     REQUEST = "request"  #: the client sent it
-    RECENT_DAYS = "recent_days"  #: estimated from the meter's last days
-    UNUSED = "unused"  #: the model does not look at temperature
+    UNUSED = "unused"  #: the forecast comes from the part of the model that needs none
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

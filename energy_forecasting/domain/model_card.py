@@ -36,7 +36,10 @@ class DataSpan(CardPart):
 
 
 class Skill(CardPart):
-    """Out-of-fold error: each hour predicted by members that did not see its fortnight."""
+    """Out-of-fold error: each hour predicted by members that did not see its fortnight.
+
+    The last four weeks are not scored, because every member learns from them.
+    """
 
     mase: float = Field(description="Mean absolute error / the naive's in-sample error")
     naive_mase: float = Field(description="The seasonal naive's error on the same hours")

@@ -1,5 +1,6 @@
 """Features, network, training, calibration, baselines: numbers in, numbers out.
 
-Only ``network``, ``training_loop``, ``tuning`` and ``training`` import TensorFlow; forecasting
-with a trained model needs NumPy and h5py alone.
+Only ``network``, ``naive_network``, ``training_loop`` and ``tuning`` import TensorFlow, and so
+does what trains with them (``ensemble``, ``network_training``, ``training``, ``warm_up``).
+Validating a history and forecasting with a trained model need NumPy alone.
 """

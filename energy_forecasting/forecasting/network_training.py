@@ -1,0 +1,63 @@
+"""Fitting the quantile network to one meter: tune, fit, predict out of fold, calibrate."""
+
+from energy_forecasting.domain.forecasts import TemperatureSource
+from energy_forecasting.domain.model_card import ForecastMethod, Skill, TuningReport
+from energy_forecasting.domain.trainings import TrainingPhase
+from energy_forecasting.forecasting.calibration import Multipliers
+from energy_forecasting.forecasting.ensemble import EnsembleFitter
+from energy_forecasting.forecasting.examples import TrainingExamples
+from energy_forecasting.forecasting.fitted_model import FittedModel
+from energy_forecasting.forecasting.grid import LocalGrid
+from energy_forecasting.forecasting.out_of_fold import calibrate, predict_out_of_fold
+from energy_forecasting.forecasting.progress import ProgressPlan
+from energy_forecasting.forecasting.recipe import DEFAULT_SETTINGS, Settings, member_positions
+
+
+def fit_network(
+    grid: LocalGrid, *, uses_temperature: bool, max_trials: int, seed: int, plan: ProgressPlan
+) -> FittedModel:
+    """Fit the network to a meter's grid of at least 14 weeks.
+
+    Raises:
+        TrainingFailed: training diverged.
+    """
+    examples = TrainingExamples.from_grid(grid, uses_temperature=uses_temperature)
+    plan.reach(TrainingPhase.PREPARING, 0.8)
+    fitter = EnsembleFitter(examples, seed=seed)
+    plan.reach(TrainingPhase.PREPARING, 1.0)
+    settings, tuning = _tuned_settings(fitter, max_trials, seed, plan)
+    weights = fitter.fit(settings, plan.within(TrainingPhase.FITTING))
+
+    calibration: dict[TemperatureSource, Multipliers] = {}
+    skills: dict[TemperatureSource, Skill] = {}
+    answering = member_positions(examples.members)
+    for done, (source, positions) in enumerate(answering.items(), start=1):
+        quantiles = predict_out_of_fold(weights, examples, positions)
+        calibration[source], skills[source] = calibrate(examples, quantiles)
+        plan.reach(TrainingPhase.CALIBRATING, done / len(answering))
+    return FittedModel(
+        method=ForecastMethod.QUANTILE_NETWORK,
+        weights=weights,
+        feature_names=examples.names,
+        scale=examples.scale,
+        skill=skills[TemperatureSource.UNUSED],
+        skill_known_temperature=skills.get(TemperatureSource.REQUEST),
+        temperature_scale=examples.temperature_scale,
+        calibration=calibration,
+        tuning=tuning,
+    )
+
+
+def _tuned_settings(
+    fitter: EnsembleFitter, max_trials: int, seed: int, plan: ProgressPlan
+) -> tuple[Settings, TuningReport | None]:
+    if max_trials == 0:
+        return DEFAULT_SETTINGS, None
+    from energy_forecasting.forecasting.tuning import tune  # noqa: PLC0415 - needs keras-tuner
+
+    return tune(
+        fitter.tail_mase,
+        max_trials=max_trials,
+        seed=seed,
+        on_progress=plan.within(TrainingPhase.TUNING),
+    )

@@ -1,0 +1,106 @@
+"""One artifact: a Keras ``.h5`` that carries its card beside the weights.
+
+Read with h5py alone, in a few milliseconds, so that serving needs no TensorFlow. Publishing a
+file atomically is ``model_registry``'s task; these functions only fill and read one file.
+"""
+
+import json
+from pathlib import Path
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+from pydantic import ValidationError
+
+from energy_forecasting.domain.errors import StorageFailed
+from energy_forecasting.domain.model_card import CARD_SCHEMA_VERSION, ModelCard
+
+_CARD = "energy_forecasting_card"
+_WEIGHTS = "model_weights"
+
+
+def write_card(path: Path, card: ModelCard) -> None:
+    """Put the card into a saved network's file, replacing an earlier one.
+
+    Raises:
+        StorageFailed: the file is missing, damaged, without a network or cannot be written.
+    """
+    try:
+        with h5py.File(path, "r+") as file:
+            if _WEIGHTS not in file:
+                raise _without_network(path)
+            file.attrs[_CARD] = card.model_dump_json()
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def read_card(path: Path) -> ModelCard:
+    """Return the card of an artifact.
+
+    Raises:
+        StorageFailed: the file is missing, damaged, not one of ours or from a newer release.
+    """
+    try:
+        with h5py.File(path, "r") as file:
+            text = file.attrs.get(_CARD)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    if not isinstance(text, str):
+        raise StorageFailed(
+            f"{path.name} carries no model card, so this system did not write it; "
+            "train the meter again.",
+            path=str(path),
+        )
+    try:
+        fields = json.loads(text)
+        found = fields["schema_version"]
+        if found != CARD_SCHEMA_VERSION:
+            raise StorageFailed(
+                f"{path.name} has card schema {found}, this release reads "
+                f"{CARD_SCHEMA_VERSION}; update the software or train the meter again.",
+                path=str(path),
+                schema_version=found,
+            )
+        return ModelCard.model_validate(fields)
+    except (ValueError, KeyError, TypeError, ValidationError) as error:
+        raise StorageFailed(
+            f"The model card in {path.name} cannot be read; train the meter again.",
+            path=str(path),
+        ) from error
+
+
+def read_weights(path: Path) -> dict[str, npt.NDArray[np.float32]]:
+    """Return the weights of an artifact as ``layer/weight``.
+
+    Raises:
+        StorageFailed: the file is missing, damaged or holds no network.
+    """
+    weights: dict[str, npt.NDArray[np.float32]] = {}
+
+    def collect(name: str, item: object) -> None:
+        if isinstance(item, h5py.Dataset):
+            # Keras nests the layer's name twice: hidden_1/hidden_1/kernel.
+            layer, *_, weight = name.split("/")
+            weights[f"{layer}/{weight.removesuffix(':0')}"] = np.asarray(item, dtype=np.float32)
+
+    try:
+        with h5py.File(path, "r") as file:
+            if _WEIGHTS in file:
+                file[_WEIGHTS].visititems(collect)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    if not weights:
+        raise _without_network(path)
+    return weights
+
+
+def _without_network(path: Path) -> StorageFailed:
+    return StorageFailed(f"{path.name} holds no network; train the meter again.", path=str(path))
+
+
+def _unreadable(path: Path, error: OSError) -> StorageFailed:
+    return StorageFailed(
+        f"The model file {path.name} cannot be opened: {type(error).__name__}. Check that it "
+        "exists, is complete and that the disk has space; else train the meter again.",
+        path=str(path),
+    )

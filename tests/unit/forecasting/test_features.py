@@ -1,0 +1,125 @@
+"""The features: one definition for training and forecasting, and nothing from the future."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from energy_forecasting.domain.calendar import LocalCalendar
+from energy_forecasting.domain.readings import History
+from energy_forecasting.forecasting.examples import TrainingExamples
+from energy_forecasting.forecasting.features import (
+    TEMPERATURE_FEATURES,
+    TemperatureScale,
+    build_features,
+)
+from energy_forecasting.forecasting.grid import MAX_LEADS, LocalGrid
+
+LONDON = LocalCalendar(timezone="Europe/London", country="GB")
+
+
+@pytest.fixture
+def history(make_history: Callable[..., History]) -> History:
+    return make_history(days=60, start="2024-03-01T00")
+
+
+def test_training_and_forecasting_build_the_same_features(history: History) -> None:
+    # Given the rows that training makes of a whole history
+    grid = LocalGrid.from_history(history, LONDON)
+    examples = TrainingExamples.from_grid(grid, uses_temperature=True)
+    origin = 45 * 24
+    rows = examples.origins == origin
+    # When a forecast makes them from the last 42 days before the same origin
+    start = grid.start + origin - 42 * 24
+    recent = LocalGrid.from_history(history, LONDON, start=start, end=grid.start + origin)
+    ahead = grid.filled_temperature[origin : origin + 168][None, :]
+    built = build_features(
+        recent,
+        np.array([len(recent)]),
+        168,
+        scale=examples.scale,
+        temperature_ahead=ahead,
+        temperature_scale=examples.temperature_scale,
+    )
+    # Then
+    assert built.names == examples.names
+    np.testing.assert_allclose(built.values[0], examples.features[rows], atol=1e-5)
+    np.testing.assert_allclose(built.base[0], examples.base[rows])
+
+
+def test_no_feature_knows_what_comes_after_its_origin(history: History) -> None:
+    # Given
+    grid = LocalGrid.from_history(history, LONDON)
+    origins = np.array([40 * 24 + 7])
+    spoilt = grid.consumption.copy()
+    spoilt[origins[0] :] = 1e6
+    # When
+    built = build_features(grid, origins, MAX_LEADS, scale=1.0)
+    with_spoilt = build_features(replace(grid, consumption=spoilt), origins, MAX_LEADS, scale=1.0)
+    # Then
+    np.testing.assert_array_equal(built.values, with_spoilt.values)
+    np.testing.assert_array_equal(built.base, with_spoilt.base)
+
+
+@pytest.mark.parametrize("hour", [0, 1, 13, 23])
+def test_last_weeks_value_is_found_from_any_hour_of_the_day(history: History, hour: int) -> None:
+    # Given a meter that counts its own hours
+    counting = replace(history, consumption=np.arange(len(history), dtype=float))
+    grid = LocalGrid.from_history(counting, LocalCalendar(timezone="UTC", country=None))
+    origin = 40 * 24 + hour
+    # When
+    built = build_features(grid, np.array([origin]), MAX_LEADS, scale=1.0)
+    week_1 = built.values[0, :, built.names.index("week_1")] + built.base[0]
+    day_1 = built.values[0, :, built.names.index("day_1")] + built.base[0]
+    # Then the lead beyond the week falls back by another week
+    np.testing.assert_allclose(week_1[:168], origin - 168 + np.arange(168), rtol=1e-5)
+    assert week_1[168] == pytest.approx(origin - 168)
+    np.testing.assert_allclose(day_1[:24], origin - 24 + np.arange(24), rtol=1e-5)
+    np.testing.assert_allclose(day_1[24:48], origin - 24 + np.arange(24), rtol=1e-5)
+
+
+def test_a_holiday_counts_as_a_sunday(history: History) -> None:
+    # Given the week of Good Friday, 29 March 2024, in London
+    grid = LocalGrid.from_history(history, LONDON)
+    origin = int((np.datetime64("2024-03-29T00") - grid.start).astype(int))
+    # When
+    built = build_features(
+        LocalGrid.from_history(
+            history, LONDON, start=grid.start - 14 * 24, end=grid.start + origin
+        ),
+        np.array([origin + 14 * 24]),
+        24,
+        scale=1.0,
+    )
+    # Then
+    assert (built.values[0, :, built.names.index("weekday_6")] == 1).all()
+    assert (built.values[0, :, built.names.index("weekday_4")] == 0).all()
+    assert (built.values[0, :, built.names.index("holiday")] == 1).all()
+
+
+def test_temperature_features_come_last_and_match_their_definition(history: History) -> None:
+    # Given
+    grid = LocalGrid.from_history(history, LONDON)
+    degrees = grid.filled_temperature
+    scale = TemperatureScale.of(degrees)
+    origin, lead = 40 * 24, 30
+    # When
+    built = build_features(
+        grid,
+        np.array([origin]),
+        168,
+        scale=1.0,
+        temperature_ahead=degrees[origin : origin + 168][None, :],
+        temperature_scale=scale,
+    )
+    # Then
+    assert built.names[-len(TEMPERATURE_FEATURES) :] == TEMPERATURE_FEATURES
+    assert len(built.names) == 63
+    row = dict(zip(built.names, built.values[0, lead], strict=True))
+    target = origin + lead
+    z = scale.standardise(degrees)
+    assert row["temperature"] == pytest.approx(z[target], rel=1e-5)
+    assert row["temperature_24h"] == pytest.approx(z[target - 23 : target + 1].mean(), rel=1e-4)
+    assert row["temperature_72h"] == pytest.approx(z[target - 71 : target + 1].mean(), rel=1e-4)
+    assert row["temperature_to_week_1"] == pytest.approx(z[target] - z[target - 168], rel=1e-4)

@@ -1,0 +1,203 @@
+"""Training from a history to a card and a network."""
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from energy_forecasting.domain.calendar import LocalCalendar
+from energy_forecasting.domain.errors import Cancelled, InsufficientData, TrainingFailed
+from energy_forecasting.domain.horizons import Horizon
+from energy_forecasting.domain.meters import Meter, MeterProfile
+from energy_forecasting.domain.model_card import ForecastMethod
+from energy_forecasting.domain.readings import HOUR, History, to_datetime
+from energy_forecasting.domain.trainings import TrainingOptions, TrainingPhase, TrainingProgress
+from energy_forecasting.forecasting import metrics
+from energy_forecasting.forecasting.ensemble import EnsembleFitter
+from energy_forecasting.forecasting.examples import TrainingExamples
+from energy_forecasting.forecasting.forecaster import Forecaster
+from energy_forecasting.forecasting.grid import LocalGrid
+from energy_forecasting.forecasting.network import weights_of
+from energy_forecasting.forecasting.recipe import Settings
+from energy_forecasting.forecasting.training import train
+from energy_forecasting.forecasting.warm_up import warm_up
+from energy_forecasting.registry.artifact import read_card, read_weights, write_card
+
+pytestmark = [
+    pytest.mark.tensorflow,
+    # keras-tuner calls threading.currentThread() and Thread.getName().
+    pytest.mark.filterwarnings("ignore:(currentThread|getName)\\(\\):DeprecationWarning"),
+]
+
+METER = Meter(meter_type="electricity", meter_id="meter_1")
+LONDON = MeterProfile(unit="kWh", timezone="Europe/London", country="GB")
+UNTUNED = TrainingOptions(max_trials=0, seed=1)
+
+HistoryFactory = Callable[..., History]
+
+
+def nothing(_: TrainingProgress) -> None:
+    """Ignore progress."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _warm() -> None:
+    warm_up()
+
+
+def test_a_real_meter_is_trained_saved_and_forecast_better_than_last_week(
+    sample_history: Callable[[str], History], tmp_path: Path
+) -> None:
+    # Given a university building in the autumn term
+    history = sample_history("ucam_b37_elec")
+    origin = history.timestamps[-1] - 70 * 24 * HOUR
+    # When
+    trained = train(history.before(to_datetime(origin)), METER, LONDON, UNTUNED, nothing)
+    path = tmp_path / "model.h5"
+    trained.network.save(path)
+    write_card(path, trained.card)
+    forecaster = Forecaster(read_card(path), read_weights(path))
+    # Then the card speaks
+    card = read_card(path)
+    assert card == trained.card
+    assert card.method is ForecastMethod.QUANTILE_NETWORK
+    assert card.skill is not None
+    assert card.skill.skill > 0.05
+    assert 0.77 <= card.skill.coverage80 <= 0.87
+    assert card.skill_known_temperature is not None
+    assert card.skill_known_temperature.mase < card.skill.mase
+    # And six weeks of daily forecasts, which it has not seen, beat last week's values
+    actual, medians, naive, inside = [], [], [], []
+    for day in range(42):
+        start = origin + day * 24 * HOUR
+        forecast = forecaster.forecast(history, Horizon(origin=to_datetime(start), hours=24))
+        hours = np.searchsorted(history.timestamps, forecast.timestamps)
+        actual.append(history.consumption[hours])
+        medians.append(forecast.median)
+        naive.append(history.consumption[hours - 168])
+        inside.append(
+            metrics.coverage(actual[-1], forecast.quantiles[:, 0], forecast.quantiles[:, -1])
+        )
+    happened = np.concatenate(actual)
+    error = np.abs(happened - np.concatenate(medians)).mean()
+    assert error < 0.9 * np.abs(happened - np.concatenate(naive)).mean()
+    assert 0.7 <= np.mean(inside) <= 0.9
+
+
+def test_the_same_history_and_seed_give_the_same_model(make_history: HistoryFactory) -> None:
+    # Given
+    history = make_history(days=100)
+    # When
+    first = train(history, METER, LONDON, UNTUNED, nothing)
+    second = train(history, METER, LONDON, UNTUNED, nothing)
+    other = train(history, METER, LONDON, replace(UNTUNED, seed=2), nothing)
+    # Then
+    for name, values in weights_of(first.network).items():
+        np.testing.assert_array_equal(values, weights_of(second.network)[name])
+    assert first.card.calibration == second.card.calibration
+    assert first.card.version.split("-")[1] == second.card.version.split("-")[1]
+    assert first.card.version.split("-")[1] != other.card.version.split("-")[1]
+
+
+def test_tuning_is_reported_on_the_card_and_progress_never_turns_back(
+    make_history: HistoryFactory,
+) -> None:
+    # Given
+    reports: list[tuple[float, TrainingProgress]] = []
+
+    def listen(progress: TrainingProgress) -> None:
+        reports.append((time.perf_counter(), progress))
+
+    # When
+    trained = train(make_history(days=150), METER, LONDON, TrainingOptions(max_trials=2), listen)
+    # Then
+    assert trained.card.tuning is not None
+    assert len(trained.card.tuning.trials) == 3
+    fractions = [progress.fraction for _, progress in reports]
+    assert fractions == sorted(fractions)
+    assert fractions[0] == 0.0
+    assert fractions[-1] == pytest.approx(1.0)
+    assert {progress.phase for _, progress in reports} == set(TrainingPhase)
+    assert np.diff([moment for moment, _ in reports]).max() < 0.5
+
+
+def test_a_listener_can_end_a_training(make_history: HistoryFactory) -> None:
+    # Given
+    def cancel(progress: TrainingProgress) -> None:
+        if progress.phase is TrainingPhase.TUNING:
+            raise Cancelled("Enough.")
+
+    # Then
+    with pytest.raises(Cancelled):
+        train(make_history(days=150), METER, LONDON, TrainingOptions(max_trials=1), cancel)
+
+
+@pytest.mark.parametrize(("days", "has_skill"), [(22, False), (90, True)])
+def test_a_short_history_is_served_by_the_seasonal_naive(
+    make_history: HistoryFactory, tmp_path: Path, days: int, *, has_skill: bool
+) -> None:
+    # Given a summer without a change of clocks
+    history = make_history(days=days, start="2024-04-05T00")
+    # When
+    trained = train(history, METER, LONDON, TrainingOptions(), nothing)
+    path = tmp_path / "naive.h5"
+    trained.network.save(path)
+    # Then
+    assert trained.card.method is ForecastMethod.SEASONAL_NAIVE
+    assert "98" in trained.card.method_reason
+    assert (trained.card.skill is not None) is has_skill
+    forecast = Forecaster(trained.card, read_weights(path)).forecast(
+        history, Horizon(origin=to_datetime(history.timestamps[-1] + HOUR), hours=168)
+    )
+    np.testing.assert_allclose(forecast.median, history.consumption[-168:], rtol=1e-6)
+
+
+def test_a_meter_that_repeats_its_week_is_left_to_the_seasonal_naive(
+    make_history: HistoryFactory,
+) -> None:
+    # Given a meter without noise or weather
+    history = make_history(days=120)
+    hours = np.arange(len(history))
+    habit = 2 + np.sin(2 * np.pi * hours / 168)
+    # When
+    trained = train(replace(history, consumption=habit), METER, LONDON, UNTUNED, nothing)
+    # Then
+    assert trained.card.method is ForecastMethod.SEASONAL_NAIVE
+    assert "out of fold" in trained.card.method_reason
+
+
+def test_gaps_spikes_and_a_zero_summer_are_survived(make_history: HistoryFactory) -> None:
+    # Given a gas meter with a fifth missing, spikes, three months of zeros, half the temperatures
+    history = make_history(days=200)
+    generator = np.random.default_rng(0)
+    consumption = np.maximum(history.consumption, 0)
+    consumption[80 * 24 : 170 * 24] = 0.0
+    consumption[generator.integers(0, len(history), 5)] = 1e5
+    consumption[generator.random(len(history)) < 0.2] = np.nan
+    temperature = history.temperature.copy()
+    temperature[generator.random(len(history)) < 0.45] = np.nan
+    ill = replace(history, consumption=consumption, temperature=temperature)
+    # When
+    trained = train(ill, METER, LONDON, UNTUNED, nothing)
+    # Then
+    assert 0 < trained.card.scale < 100
+    assert trained.card.non_negative
+    assert trained.card.data.missing_share == pytest.approx(0.2, abs=0.02)
+
+
+def test_three_days_of_history_are_refused(make_history: HistoryFactory) -> None:
+    with pytest.raises(InsufficientData):
+        train(make_history(days=3), METER, LONDON, UNTUNED, nothing)
+
+
+def test_a_diverging_fit_is_a_training_error(make_history: HistoryFactory) -> None:
+    # Given
+    calendar = LocalCalendar(timezone="UTC", country=None)
+    grid = LocalGrid.from_history(make_history(days=100), calendar)
+    fitter = EnsembleFitter(TrainingExamples.from_grid(grid, uses_temperature=False), seed=0)
+    # Then
+    with pytest.raises(TrainingFailed, match="diverged"):
+        fitter.fit(Settings(learning_rate=1e30, weight_decay=1e9), lambda _: None)
