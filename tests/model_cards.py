@@ -39,6 +39,6 @@ def card(version: str, meter: Meter = METER) -> ModelCard:
 
 
 def write_artifact(path: Path, model_card: ModelCard) -> None:
-    with h5py.File(path, "w"):
-        pass
+    with h5py.File(path, "w") as file:
+        file.create_group("model_weights")
     write_card(path, model_card)

@@ -47,7 +47,7 @@ def behave(job: TrainingJob) -> int:
         case "constant":
             raise DataQualityError("Meter water/constant never changes.", distinct_values=1)
         case "greedy":
-            hoard = np.ones(80_000_000)  # 640 MB
+            hoard = np.ones(50_000_000)  # 400 MB
             time.sleep(60 + hoard[0])
         case "steps":
             for step in range(6):
@@ -61,7 +61,7 @@ def pool() -> Iterator[TrainerPool]:
     made = TrainerPool(
         size=1,
         max_trainings=3,
-        limits=TrainerLimits(deadline_s=1.5, memory_mb=400),
+        limits=TrainerLimits(deadline_s=4, memory_mb=250),
         work=TrainerWork(prepare=prepare, train=behave, preloaded=[]),  # type: ignore[arg-type]
     )
     made.start()
