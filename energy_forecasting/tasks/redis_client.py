@@ -14,9 +14,6 @@ from redis.retry import Retry
 
 from energy_forecasting.domain.errors import AuthenticationFailed, ConnectionFailed
 
-#: The errors that mean that Redis cannot be reached or will not serve.
-REDIS_FAULTS = (redis.exceptions.RedisError, OSError)
-
 
 def api_redis(url: str, *, decode_responses: bool = True) -> redis.Redis:
     """Return a client that fails fast: 0.25 s to connect, 0.5 s to answer, no retry."""
@@ -60,6 +57,10 @@ def redis_faults_translated(url: str) -> Iterator[None]:
         # Out of memory, read-only replica, still loading: it answers, but it does not serve.
         raise ConnectionFailed(
             f"Redis at {address(url)} refuses to serve: {error}", server="redis"
+        ) from error
+    except redis.exceptions.RedisError as error:
+        raise ConnectionFailed(
+            f"What answers at {address(url)} is not a Redis: {error}", server="redis"
         ) from error
 
 
