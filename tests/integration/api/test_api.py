@@ -5,6 +5,7 @@ import io
 import itertools
 import math
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -123,6 +124,20 @@ def test_health_tells_of_broker_store_and_the_missing_worker(api: TestClient) ->
     assert worker.status_code == 503
     assert worker.json()["status"] == "unhealthy"
     assert "dramatiq_worker.py" in worker.json()["message"]
+
+
+def test_a_meter_store_that_is_away_degrades_the_service(
+    settings: Settings, tmp_path: Path
+) -> None:
+    damaged = tmp_path / "meters.sqlite"
+    damaged.write_text("not a database, but long enough to be looked at " * 20)
+    away = settings.model_copy(update={"sqlite_path": damaged})
+    with TestClient(create_app(bootstrap.api_services(away))) as api:
+        health = api.get("/health/")
+
+    assert health.status_code == 200
+    assert health.json()["status"] == "degraded"
+    assert health.json()["meter_store"]["status"] == "disconnected"
 
 
 def test_a_week_ahead_is_complete_ordered_and_never_negative(api: TestClient) -> None:
