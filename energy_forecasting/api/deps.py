@@ -2,7 +2,7 @@
 
 from typing import Annotated, cast
 
-from fastapi import Depends, Request
+from fastapi import Depends, Path, Request
 
 from energy_forecasting.api.forecast_service import ForecastService
 from energy_forecasting.api.services import ApiServices
@@ -41,7 +41,10 @@ def _store_probe(request: Request) -> StoreProbe:
     return cast("StoreProbe", request.app.state.store_probe)
 
 
-def _meter(meter_type: str, meter_id: str) -> Meter:
+def _meter(
+    meter_type: Annotated[str, Path(examples=["electricity"])],
+    meter_id: Annotated[str, Path(examples=["ucam_b37_elec"])],
+) -> Meter:
     return Meter(meter_type=meter_type, meter_id=meter_id)
 
 

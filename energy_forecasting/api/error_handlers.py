@@ -15,7 +15,8 @@ RETRY_AFTER_S = 1
 
 logger = structlog.get_logger("api.error")
 
-_HTTP_ERROR_TYPES = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}
+_HTTP_ERROR_TYPES = {400: "INVALID_REQUEST", 404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}
+_BAD_REQUEST = 400  # a body that is not text, or nested beyond reason
 _UNAVAILABLE = 503
 
 
@@ -63,7 +64,8 @@ async def _on_invalid_request(_request: Request, error: RequestValidationError) 
 
 async def _on_http_error(_request: Request, error: HTTPException) -> JSONResponse:
     error_type = _HTTP_ERROR_TYPES.get(error.status_code, "HTTP_ERROR")
-    return error_response(error.status_code, error_type, str(error.detail), {}, error.headers)
+    details = {"field": "body"} if error.status_code == _BAD_REQUEST else {}
+    return error_response(error.status_code, error_type, str(error.detail), details, error.headers)
 
 
 async def _on_bug(request: Request, error: Exception) -> JSONResponse:

@@ -27,6 +27,9 @@ from energy_forecasting.registry.model_registry import ModelRegistry, no_model
 
 MODELS_IN_MEMORY = 256
 
+#: Every forecast compares with the same hour of these weeks.
+FOUNDATION = timedelta(weeks=4)
+
 #: A little more than the forecaster looks at: its days are local ones.
 HISTORY_READ = timedelta(days=RECENT_DAYS + 4)
 
@@ -40,6 +43,7 @@ class ForecastResult:
     history: History  #: hourly, before the origin
     forecast: Forecast  #: the hours asked for
     last_reading: datetime
+    known_share: float  #: of the hours of the last four weeks before the origin, 0 to 1
 
 
 class ForecastService:
@@ -83,6 +87,7 @@ class ForecastService:
             history=history,
             forecast=_from(forecast, span.start),
             last_reading=last,
+            known_share=_known_share(history, horizon.origin),
         )
 
     def _forecaster(self, meter: Meter) -> Forecaster:
@@ -102,6 +107,13 @@ class ForecastService:
             while len(self._loaded) > MODELS_IN_MEMORY:
                 self._loaded.popitem(last=False)
         return forecaster
+
+
+def _known_share(history: History, origin: datetime) -> float:
+    """Return how much of what a forecast rests on was measured and not filled in."""
+    first = np.datetime64((origin - FOUNDATION).replace(tzinfo=None))
+    known = np.isfinite(history.consumption) & (history.timestamps >= first)
+    return float(known.sum()) / (FOUNDATION / timedelta(hours=1))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -31,6 +31,12 @@ class ErrorAnswer(BaseModel):
     detail: str = Field(description="The message again, where older clients look for it")
 
 
+#: For the OpenAPI document of routes that name a task, meter or model.
+UNKNOWN: dict[int | str, dict[str, Any]] = {
+    404: {"model": ErrorAnswer, "description": "There is no such task, meter or model"}
+}
+
+
 class MeterRequest(BaseModel):
     """Names a meter."""
 
@@ -166,7 +172,8 @@ class ForecastAnswer(BaseModel):
     last_reading: datetime
     model: ForecastModel
     temperature_source: TemperatureSource
-    degraded: bool = Field(description="The baseline answers because the model cannot")
+    degraded: bool = Field(description="Trust it less; degraded_reason says why")
+    degraded_reason: str | None
     quantile_levels: list[float]
     history: list[HistoryPoint]
     forecast: list[ForecastPoint]

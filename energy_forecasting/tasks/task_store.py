@@ -38,6 +38,8 @@ EVENT_CHANNEL_PREFIX = f"{PREFIX}events:"
 LEASE_MS = 8_000
 #: How long an admitted task may lack a message before the reconciler sends one.
 ENQUEUE_GRACE_MS = 5_000
+#: Of the ids made here; a longer one is not echoed in full.
+TASK_ID_LENGTH = 36
 #: The most records that one page of a filtered listing looks at.
 SCAN_LIMIT = 2_000
 
@@ -126,7 +128,7 @@ class TaskStore:
         if not fields:
             raise NotFound(
                 "There is no task with this id; it never existed or its record has expired.",
-                task_id=task_id,
+                task_id=task_id[:TASK_ID_LENGTH],
             )
         return TaskRecord.from_hash(task_id, fields)
 

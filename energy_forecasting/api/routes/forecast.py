@@ -10,6 +10,7 @@ from fastapi import APIRouter, Response
 from energy_forecasting.api.deps import ForecastServiceDep, ServicesDep, known_meter
 from energy_forecasting.api.forecast_service import ForecastResult
 from energy_forecasting.api.schemas import (
+    UNKNOWN,
     ForecastAnswer,
     ForecastModel,
     ForecastPoint,
@@ -20,13 +21,17 @@ from energy_forecasting.domain.readings import HOUR, Values, to_datetime
 
 router = APIRouter(prefix="/forecast", tags=["forecast"])
 
+#: Below it a forecast rests more on filled-in hours than on readings.
+LEAST_KNOWN_SHARE = 0.5
+
 CSV_TYPE = "text/csv; charset=utf-8"
 
 
 @router.post(
     "/",
+    summary="Forecast up to a week ahead",
     response_model=ForecastAnswer,
-    responses={200: {"content": {"text/csv": {"schema": {"type": "string"}}}}},
+    responses={200: {"content": {"text/csv": {"schema": {"type": "string"}}}}, **UNKNOWN},
 )
 def forecast(
     request: ForecastRequest,
@@ -45,6 +50,7 @@ def forecast(
 
 def _as_answer(result: ForecastResult, history_hours: int) -> ForecastAnswer:
     card = result.card
+    degraded_reason = _degraded_reason(result)
     return ForecastAnswer(
         meter_id=card.meter_id,
         meter_type=card.meter_type,
@@ -61,10 +67,20 @@ def _as_answer(result: ForecastResult, history_hours: int) -> ForecastAnswer:
             skill=card.skill,
         ),
         temperature_source=result.forecast.temperature_source,
-        degraded=False,
+        degraded=degraded_reason is not None,
+        degraded_reason=degraded_reason,
         quantile_levels=list(result.forecast.levels),
         history=_history_points(result, history_hours),
         forecast=_forecast_points(result),
+    )
+
+
+def _degraded_reason(result: ForecastResult) -> str | None:
+    if result.known_share >= LEAST_KNOWN_SHARE:
+        return None
+    return (
+        f"Only {result.known_share:.0%} of the hours in the four weeks before the origin were "
+        "measured; the others were filled in."
     )
 
 

@@ -13,7 +13,9 @@ UNAVAILABLE = 503
 NO_WORKER = "No worker lives; start one with: python dramatiq_worker.py"
 
 
-@router.get("/", responses={UNAVAILABLE: {"model": HealthAnswer}})
+@router.get(
+    "/", summary="Is the service healthy?", responses={UNAVAILABLE: {"model": HealthAnswer}}
+)
 def health(response: Response, tasks: TaskStoreDep, probe: StoreProbeDep) -> HealthAnswer:
     """Tell whether Redis and the meter store can be reached."""
     store = probe.health()
@@ -31,7 +33,7 @@ def health(response: Response, tasks: TaskStoreDep, probe: StoreProbeDep) -> Hea
     )
 
 
-@router.get("/worker", responses={UNAVAILABLE: {"model": WorkerHealthAnswer}})
+@router.get("/worker", summary="Who works?", responses={UNAVAILABLE: {"model": WorkerHealthAnswer}})
 def worker_health(response: Response, services: ServicesDep) -> WorkerHealthAnswer:
     """List the living workers and count the tasks that wait for one."""
     workers = services.workers.living()

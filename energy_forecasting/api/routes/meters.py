@@ -5,14 +5,14 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from energy_forecasting.api.deps import MeterDep, MeterStoreDep, ModelRegistryDep
-from energy_forecasting.api.schemas import MeterAnswer, MeterList
+from energy_forecasting.api.schemas import UNKNOWN, MeterAnswer, MeterList
 from energy_forecasting.domain.meters import METER_TYPE_PATTERN, MeterSummary
 from energy_forecasting.registry.model_registry import ModelRegistry
 
 router = APIRouter(prefix="/meters", tags=["meters"])
 
 
-@router.get("/")
+@router.get("/", summary="List the meters")
 def list_meters(
     store: MeterStoreDep,
     models: ModelRegistryDep,
@@ -26,7 +26,7 @@ def list_meters(
     return MeterList(meters=[_answer(each, models) for each in page], total=len(summaries))
 
 
-@router.get("/{meter_type}/{meter_id}")
+@router.get("/{meter_type}/{meter_id}", summary="Describe a meter", responses=UNKNOWN)
 def describe_meter(meter: MeterDep, store: MeterStoreDep, models: ModelRegistryDep) -> MeterAnswer:
     """Return what the store holds of one meter."""
     return _answer(store.describe(meter), models)

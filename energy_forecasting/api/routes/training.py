@@ -5,14 +5,14 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from energy_forecasting.api.deps import ServicesDep, TaskStoreDep, known_meter
-from energy_forecasting.api.schemas import TaskList, TrainAnswer, TrainRequest
+from energy_forecasting.api.schemas import UNKNOWN, ErrorAnswer, TaskList, TrainAnswer, TrainRequest
 from energy_forecasting.domain.stages import STAGE_MESSAGE, Stage
 from energy_forecasting.tasks.record import TaskRecord
 
 router = APIRouter(prefix="/trainmodel", tags=["training"])
 
 
-@router.post("/")
+@router.post("/", summary="Queue a training")
 def train(request: TrainRequest, services: ServicesDep) -> TrainAnswer:
     """Queue a training of one meter.
 
@@ -35,13 +35,18 @@ def train(request: TrainRequest, services: ServicesDep) -> TrainAnswer:
     )
 
 
-@router.get("/status/{task_id}", response_model_exclude_none=True)
+@router.get(
+    "/status/{task_id}",
+    summary="Follow a task",
+    response_model_exclude_none=True,
+    responses=UNKNOWN,
+)
 def status(task_id: str, tasks: TaskStoreDep) -> TaskRecord:
     """Return how far a task is; fields are absent until they are known."""
     return tasks.get(task_id)
 
 
-@router.get("/", response_model_exclude_none=True)
+@router.get("/", summary="List tasks", response_model_exclude_none=True)
 def find_tasks(
     tasks: TaskStoreDep,
     status: Stage | None = None,
@@ -54,7 +59,12 @@ def find_tasks(
     return TaskList(tasks=page.tasks, cursor=page.cursor)
 
 
-@router.delete("/{task_id}", response_model_exclude_none=True)
+@router.delete(
+    "/{task_id}",
+    summary="Cancel a task",
+    response_model_exclude_none=True,
+    responses={**UNKNOWN, 409: {"model": ErrorAnswer, "description": "It has already ended"}},
+)
 def cancel(task_id: str, tasks: TaskStoreDep) -> TaskRecord:
     """Cancel a queued or running task; its trainer is killed within two seconds."""
     return tasks.cancel(task_id)

@@ -172,6 +172,25 @@ def test_a_forecast_of_past_days_uses_only_what_was_known_then(api: TestClient) 
     assert body["history"][-1]["timestamp"] == "2022-10-31T22:00:00Z"
 
 
+def test_a_forecast_that_rests_on_little_says_so(api: TestClient) -> None:
+    day = {"start_date": "2022-01-05", "end_date": "2022-01-05"}
+    early = api.post("/forecast/", json={**FORECAST, **day}).json()
+    late = api.post("/forecast/", json={**FORECAST, "horizon_hours": 1}).json()
+
+    assert early["degraded"] is True
+    assert early["degraded_reason"].startswith("Only 1")
+    assert late["degraded"] is False
+
+
+def test_a_body_that_is_not_text_is_a_bad_request(api: TestClient) -> None:
+    answer = api.post(
+        "/trainmodel/", content=b"\xff\xfe", headers={"Content-Type": "application/json"}
+    )
+
+    assert answer.status_code in {400, 422}
+    assert error_of(answer)["details"]["field"] == "body"
+
+
 def test_the_autumn_day_has_25_hours(api: TestClient) -> None:
     day = {"start_date": "2022-10-30", "end_date": "2022-10-30"}
     body = api.post("/forecast/", json={**FORECAST, **day}).json()
