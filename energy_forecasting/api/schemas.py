@@ -89,7 +89,9 @@ class TaskList(BaseModel):
     """A page of tasks, newest first."""
 
     tasks: list[TaskRecord]
-    cursor: str | None = Field(description="Pass it as ?cursor= for the next page; null at the end")
+    cursor: str | None = Field(
+        None, description="Pass it as ?cursor= for the next page; absent at the end"
+    )
 
 
 class ForecastRequest(MeterRequest):
