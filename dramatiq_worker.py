@@ -8,18 +8,16 @@ to the queue.
 
 import argparse
 import os
-import signal
 import sys
-import threading
 from pathlib import Path
 
 from energy_forecasting import __version__, bootstrap
-from energy_forecasting.domain.errors import EnergyForecastingError
 from energy_forecasting.logs import get_logger
 from energy_forecasting.settings import PROJECT_DIR, Settings
 from energy_forecasting.tasks.process_ties import die_with_parent
 from energy_forecasting.tasks.redis_client import address
 from energy_forecasting.tasks.supervisor import WorkerSupervisor
+from energy_forecasting.tasks.worker_process import serve
 
 #: Beyond the grace given to trainings: what taking a worker process down may need.
 TEARDOWN_S = 5.0
@@ -61,22 +59,11 @@ def supervise(settings: Settings, processes: int, threads: int) -> None:
 
 
 def work(parent_pid: int, threads: int) -> None:
-    """Be one worker process: consume tasks until SIGTERM."""
+    """Be one worker process, which ends with its supervisor."""
     die_with_parent(parent_pid)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches us as the supervisor's SIGTERM
-    stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda _number, _frame: stop.set())
-    try:
-        import dramatiq  # noqa: PLC0415
+    import task_system  # noqa: PLC0415 - only a worker process needs the actor
 
-        import task_system  # noqa: PLC0415 - only a worker process needs the actor
-
-        worker = dramatiq.Worker(task_system.broker, worker_threads=threads)
-        worker.start()
-    except EnergyForecastingError as error:
-        sys.exit(error.message)
-    stop.wait()
-    worker.stop()
+    serve(task_system.broker, threads=threads)
 
 
 if __name__ == "__main__":

@@ -48,6 +48,7 @@ def create_app(services: ApiServices) -> FastAPI:
         lifespan=lifespan,
         redirect_slashes=False,
         responses={
+            400: {"model": ErrorAnswer, "description": "The body is not text"},
             422: {"model": ErrorAnswer, "description": "The request is not valid"},
             503: {"model": ErrorAnswer, "description": "Redis or the meter store is away"},
         },

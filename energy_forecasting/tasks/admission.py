@@ -1,8 +1,15 @@
 """Admission: from a client's wish to a task that a worker will run."""
 
+from contextlib import suppress
+
+import structlog
+
+from energy_forecasting.domain.errors import Conflict
 from energy_forecasting.domain.meters import Meter
 from energy_forecasting.tasks.queue import TrainingQueue
 from energy_forecasting.tasks.task_store import Admission, TaskStore
+
+logger = structlog.get_logger("task.admission")
 
 SUPERSEDED = "Cancelled: a forced training of the same meter took its place"
 
@@ -32,9 +39,18 @@ class AdmissionDesk:
         options = {"max_trials": max_trials}
         admission = self._store.admit(meter, options)
         if admission.deduplicated and force:
-            self._store.cancel(admission.task_id, message=SUPERSEDED)
+            with suppress(Conflict):  # it has ended meanwhile
+                self._store.cancel(admission.task_id, message=SUPERSEDED)
             admission = self._store.admit(meter, options)
         if not admission.deduplicated:
             self._queue.send(admission.task_id)
             self._store.mark_enqueued(admission.task_id)
+        # Ties the request's id, which the API has bound, to the task's.
+        logger.info(
+            "Training requested",
+            task_id=admission.task_id,
+            meter_id=meter.meter_id,
+            meter_type=meter.meter_type,
+            deduplicated=admission.deduplicated,
+        )
         return admission
