@@ -194,6 +194,14 @@ class ModelVersions(BaseModel):
     versions: list[ModelCard] = Field(description="Newest first, the champion among them")
 
 
+class RollbackRequest(BaseModel):
+    """Which version shall serve."""
+
+    version: str | None = Field(
+        None, max_length=64, description="Left out: the version before the champion"
+    )
+
+
 class MeterAnswer(BaseModel):
     """What the store holds of a meter."""
 

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
-from energy_forecasting.domain.errors import NotFound, StorageFailed
+from energy_forecasting.domain.errors import Conflict, NotFound, StorageFailed
 from energy_forecasting.domain.meters import Meter
 from energy_forecasting.domain.model_card import ModelCard
 from energy_forecasting.registry.artifact import read_card
@@ -71,7 +71,7 @@ class ModelRegistry:
         """
         meter = Meter(meter_type=card.meter_type, meter_id=card.meter_id)
         champion = self.champion_path(meter)
-        version = self._versions_folder(meter) / f"{card.version}{SUFFIX}"
+        version = self._version_path(meter, card)
         previous = self._champion_version(meter)
         with self._storage_faults_translated("save"):
             version.parent.mkdir(parents=True, exist_ok=True)
@@ -90,6 +90,53 @@ class ModelRegistry:
             else:
                 publication.champion.unlink(missing_ok=True)
             publication.version.unlink(missing_ok=True)
+
+    def rollback(self, meter: Meter, version: str | None = None) -> ModelCard:
+        """Make an earlier version the champion again; None takes the one before the champion.
+
+        Nothing is deleted, so a rollback can itself be rolled back by naming the version.
+
+        Raises:
+            NotFound: the meter has no model, or not that version.
+            Conflict: there is no earlier version.
+        """
+        kept = self.versions(meter)
+        if version is None:
+            current = self.champion(meter).version
+            earlier = [card for card in kept if card.version < current]
+            if not earlier:
+                raise Conflict(
+                    f"{meter} has no version before {current}; there is nothing to go back to.",
+                    versions=[card.version for card in kept],
+                )
+            card = earlier[0]
+        else:
+            named = [card for card in kept if card.version == version]
+            if not named:
+                raise NotFound(
+                    f"{meter} has no such version; GET /models/{meter} lists those kept.",
+                    versions=[card.version for card in kept],
+                )
+            card = named[0]
+        with self._storage_faults_translated("restore"):
+            self._promote(self._version_path(meter, card), self.champion_path(meter))
+        return card
+
+    def delete(self, meter: Meter) -> None:
+        """Delete the meter's champion and all of its versions; the readings stay.
+
+        Raises:
+            NotFound: the meter has no model.
+        """
+        champion, folder = self.champion_path(meter), self._versions_folder(meter)
+        if not champion.exists() and not folder.exists():
+            raise no_model(meter)
+        with self._storage_faults_translated("delete"):
+            # The champion goes first: should the process die here, nothing serves any more and a
+            # second call deletes the rest.
+            champion.unlink(missing_ok=True)
+            if folder.exists():
+                shutil.rmtree(folder)
 
     def champion_path(self, meter: Meter) -> Path:
         """Return where the meter's champion stands, whether or not it exists."""
@@ -127,12 +174,15 @@ class ModelRegistry:
     def _versions_folder(self, meter: Meter) -> Path:
         return self.root / meter.meter_type / f"{meter.meter_id}.versions"
 
+    def _version_path(self, meter: Meter, card: ModelCard) -> Path:
+        return self._versions_folder(meter) / f"{card.version}{SUFFIX}"
+
     def _champion_version(self, meter: Meter) -> Path | None:
         try:
             card = self.champion(meter)
         except (NotFound, StorageFailed):  # none yet, or one that a damaged disk has taken
             return None
-        return self._versions_folder(meter) / f"{card.version}{SUFFIX}"
+        return self._version_path(meter, card)
 
     def _promote(self, version: Path, champion: Path) -> None:
         beside = self.root / INCOMING / f"{uuid4()}{SUFFIX}"

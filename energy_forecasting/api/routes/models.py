@@ -1,9 +1,15 @@
-"""What the trained models say of themselves."""
+"""What the trained models say of themselves; going back to an earlier one; deleting them."""
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 
 from energy_forecasting.api.deps import MeterDep, ModelRegistryDep
-from energy_forecasting.api.schemas import UNKNOWN, ModelList, ModelVersions
+from energy_forecasting.api.schemas import (
+    UNKNOWN,
+    ErrorAnswer,
+    ModelList,
+    ModelVersions,
+    RollbackRequest,
+)
 
 router = APIRouter(prefix="/models", tags=["models"])
 
@@ -18,3 +24,31 @@ def list_models(models: ModelRegistryDep) -> ModelList:
 def describe_model(meter: MeterDep, models: ModelRegistryDep) -> ModelVersions:
     """Return a meter's champion and the versions kept for rollback."""
     return ModelVersions(champion=models.champion(meter), versions=models.versions(meter))
+
+
+@router.post(
+    "/{meter_type}/{meter_id}/rollback",
+    summary="Make an earlier version the champion",
+    responses={**UNKNOWN, 409: {"model": ErrorAnswer, "description": "No earlier version"}},
+)
+def rollback(
+    meter: MeterDep, models: ModelRegistryDep, request: RollbackRequest | None = None
+) -> ModelVersions:
+    """Serve forecasts from an earlier version; without a body, from the one before the champion.
+
+    The next training replaces it again.
+    """
+    champion = models.rollback(meter, request.version if request else None)
+    return ModelVersions(champion=champion, versions=models.versions(meter))
+
+
+@router.delete(
+    "/{meter_type}/{meter_id}",
+    summary="Delete a meter's models",
+    status_code=204,
+    responses=UNKNOWN,
+)
+def delete_model(meter: MeterDep, models: ModelRegistryDep) -> Response:
+    """Delete the champion and all versions; the readings stay."""
+    models.delete(meter)
+    return Response(status_code=204)

@@ -4,6 +4,7 @@ import csv
 import io
 import itertools
 import math
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -261,6 +262,25 @@ def test_models_and_meters_can_be_read(api: TestClient) -> None:
     assert meter["timezone"] == "Europe/Rome"
     assert api.get("/meters/water/unknown").status_code == 404
     assert api.get("/models/water/unknown").status_code == 404
+
+
+def test_a_rollback_and_a_deletion_change_what_serves(
+    settings: Settings, trained_models: Path, tmp_path: Path
+) -> None:
+    models = tmp_path / "models"
+    shutil.copytree(trained_models, models)
+    own = settings.model_copy(update={"model_store": models})
+    with TestClient(create_app(bootstrap.api_services(own))) as api:
+        version = api.get("/models/water/bwdf_dma_09").json()["champion"]["version"]
+        nothing_before = api.post("/models/water/bwdf_dma_09/rollback")
+        named = api.post("/models/water/bwdf_dma_09/rollback", json={"version": version})
+        deleted = api.delete("/models/water/bwdf_dma_09")
+        forecast = api.post("/forecast/", json=FORECAST)
+
+    assert nothing_before.status_code == 409
+    assert named.json()["champion"]["version"] == version
+    assert deleted.status_code == 204
+    assert forecast.status_code == 404
 
 
 def test_a_request_id_is_honoured_and_a_hostile_one_replaced(api: TestClient) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from energy_forecasting.domain.errors import NotFound, StorageFailed
+from energy_forecasting.domain.errors import Conflict, NotFound, StorageFailed
 from energy_forecasting.domain.meters import Meter
 from energy_forecasting.registry.model_registry import ModelRegistry, Publication
 from tests.model_cards import METER, card, write_artifact
@@ -60,6 +60,46 @@ def test_a_retracted_first_publication_leaves_no_model(registry: ModelRegistry) 
 
     with pytest.raises(NotFound, match="POST /trainmodel/"):
         registry.champion(METER)
+
+
+def test_a_rollback_brings_the_version_before_the_champion_back(registry: ModelRegistry) -> None:
+    for version in ("v1", "v2", "v3"):
+        published(registry, version)
+
+    assert registry.rollback(METER).version == "v2"
+    assert registry.rollback(METER).version == "v1"
+    assert registry.champion(METER).version == "v1"
+    assert [each.version for each in registry.versions(METER)] == ["v3", "v2", "v1"]
+
+
+def test_a_rollback_can_name_its_version_and_so_be_undone(registry: ModelRegistry) -> None:
+    published(registry, "v1")
+    published(registry, "v2")
+    registry.rollback(METER)
+
+    assert registry.rollback(METER, "v2").version == "v2"
+    assert registry.champion(METER).version == "v2"
+
+
+def test_a_rollback_without_an_earlier_version_is_a_conflict(registry: ModelRegistry) -> None:
+    published(registry, "v1")
+
+    with pytest.raises(Conflict, match="nothing to go back to"):
+        registry.rollback(METER)
+    with pytest.raises(NotFound, match="no such version"):
+        registry.rollback(METER, "v0")
+
+
+def test_a_deleted_model_is_gone_with_its_versions(registry: ModelRegistry) -> None:
+    published(registry, "v1")
+    registry.delete(METER)
+
+    with pytest.raises(NotFound):
+        registry.champion(METER)
+    with pytest.raises(NotFound):
+        registry.versions(METER)
+    with pytest.raises(NotFound):
+        registry.delete(METER)
 
 
 def test_champions_of_all_meters_are_listed_in_order(registry: ModelRegistry) -> None:
