@@ -195,5 +195,6 @@ def _from(forecast: Forecast, start: datetime) -> Forecast:
         timestamps=forecast.timestamps[first:],
         levels=forecast.levels,
         quantiles=forecast.quantiles[first:],
+        median=forecast.median[first:],
         temperature_source=forecast.temperature_source,
     )

@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-import numpy as np
-
 from energy_forecasting.domain.readings import Timestamps, Values
 
 #: The quantile levels that every model learns.
@@ -25,10 +23,5 @@ class Forecast:
     timestamps: Timestamps  #: [n] UTC, start of each hour
     levels: tuple[float, ...]  #: the q quantile levels, ascending
     quantiles: Values  #: [n, q] in the meter's unit
+    median: Values  #: [n] the point forecast, whether or not 0.5 is among the levels
     temperature_source: TemperatureSource
-
-    @property
-    def median(self) -> Values:
-        """The point forecast, [n]."""
-        nearest = int(np.argmin(np.abs(np.asarray(self.levels) - 0.5)))
-        return self.quantiles[:, nearest]

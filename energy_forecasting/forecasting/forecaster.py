@@ -62,6 +62,10 @@ class Forecaster:
         self._calendar = LocalCalendar(timezone=card.timezone, country=card.country)
 
     @property
+    def _floor(self) -> float:
+        return 0.0 if self._card.non_negative else -np.inf
+
+    @property
     def card(self) -> ModelCard:
         """The card of the model in use."""
         return self._card
@@ -97,11 +101,11 @@ class Forecaster:
             quantiles, source = self._naive(outlook), TemperatureSource.UNUSED
         else:
             quantiles, source = self._network(outlook)
-        asked = at_levels(quantiles, wanted)
         return Forecast(
             timestamps=timestamps,
             levels=wanted,
-            quantiles=np.maximum(asked, 0.0) if self._card.non_negative else asked,
+            quantiles=np.maximum(at_levels(quantiles, wanted), self._floor),
+            median=np.maximum(quantiles[:, QUANTILE_LEVELS.index(0.5)], self._floor),
             temperature_source=source,
         )
 

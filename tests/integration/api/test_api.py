@@ -164,6 +164,15 @@ def test_chosen_quantiles_come_back_in_order(api: TestClient) -> None:
     assert list(body["forecast"][0]["quantiles"]) == ["0.25", "0.5", "0.9"]
 
 
+def test_consumption_is_the_median_whatever_quantiles_are_asked(api: TestClient) -> None:
+    hour = {**FORECAST, "horizon_hours": 1}
+    full = api.post("/forecast/", json=hour).json()["forecast"][0]
+    tails = api.post("/forecast/", json={**hour, "quantiles": [0.1, 0.9]}).json()["forecast"][0]
+
+    assert tails["consumption"] == full["quantiles"]["0.5"]
+    assert list(tails["quantiles"]) == ["0.1", "0.9"]
+
+
 def test_a_forecast_of_past_days_uses_only_what_was_known_then(api: TestClient) -> None:
     days = {"start_date": "2022-11-01", "end_date": "2022-11-02"}
     body = api.post("/forecast/", json={**FORECAST, **days}).json()
