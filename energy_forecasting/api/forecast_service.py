@@ -12,6 +12,7 @@ from threading import Lock
 from zoneinfo import ZoneInfo
 
 import numpy as np
+import structlog
 
 from energy_forecasting.api.schemas import ForecastRequest
 from energy_forecasting.domain.errors import InvalidRequest
@@ -24,6 +25,8 @@ from energy_forecasting.forecasting.forecaster import RECENT_DAYS, Forecaster
 from energy_forecasting.meters.store import MeterStore
 from energy_forecasting.registry.artifact import read_card, read_weights
 from energy_forecasting.registry.model_registry import ModelRegistry, no_model
+
+logger = structlog.get_logger("api.forecast")
 
 MODELS_IN_MEMORY = 256
 
@@ -81,6 +84,14 @@ class ForecastService:
             levels=sorted(set(request.quantiles)),
             temperature=_temperature(request, horizon, span),
         )
+        if forecast.is_baseline:
+            logger.error(
+                "The model's forecast was absurd; the baseline answers",
+                meter_id=meter.meter_id,
+                meter_type=meter.meter_type,
+                version=forecaster.card.version,
+                origin=horizon.origin.isoformat(),
+            )
         return ForecastResult(
             card=forecaster.card,
             horizon=horizon,
@@ -196,5 +207,6 @@ def _from(forecast: Forecast, start: datetime) -> Forecast:
         levels=forecast.levels,
         quantiles=forecast.quantiles[first:],
         median=forecast.median[first:],
+        is_baseline=forecast.is_baseline,
         temperature_source=forecast.temperature_source,
     )

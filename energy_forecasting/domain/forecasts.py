@@ -25,3 +25,4 @@ class Forecast:
     quantiles: Values  #: [n, q] in the meter's unit
     median: Values  #: [n] the point forecast, whether or not 0.5 is among the levels
     temperature_source: TemperatureSource
+    is_baseline: bool = False  #: the model's own forecast was absurd and the baseline answers

@@ -33,6 +33,8 @@ class DataSpan(CardPart):
     last_reading: datetime
     readings: int = Field(description="Readings used, after bringing them onto whole hours")
     missing_share: float = Field(description="Share of the span's hours without a reading, 0 to 1")
+    lowest: float = Field(description="Smallest reading, meter's unit")
+    highest: float = Field(description="Largest reading, meter's unit")
 
 
 class Skill(CardPart):
@@ -96,6 +98,10 @@ class ModelCard(CardPart):
     calibration: dict[str, list[list[float]]] = Field(
         description="Temperature source to [lead group][quantile] multipliers of the distance "
         "from the median"
+    )
+    baseline_residuals: list[list[float]] = Field(
+        description="[24][quantile] quantiles of y(t) - y(t - 168 h) by local hour, meter's unit: "
+        "the intervals of the baseline, which answers should the network's forecast be absurd"
     )
     tuning: TuningReport | None = None
     seed: int

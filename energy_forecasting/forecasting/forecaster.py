@@ -42,6 +42,9 @@ RECENT_DAYS = 42
 #: Without any reading in so many days before the origin there is nothing to forecast from.
 SILENT_DAYS_ALLOWED = 28
 
+#: A forecast further outside the training's range than its whole width is not to be believed.
+ABSURD_WIDTHS = 1.0
+
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class _Outlook:
@@ -97,16 +100,23 @@ class Forecaster:
         hours = np.arange(horizon.hours) * HOUR
         timestamps = (to_datetime64(horizon.origin) + hours).astype("datetime64[s]")
         outlook = self._outlook(history, horizon, timestamps, temperature)
+        is_baseline = False
         if self._card.method is ForecastMethod.SEASONAL_NAIVE:
-            quantiles, source = self._naive(outlook), TemperatureSource.UNUSED
+            table = self._weights[RESIDUAL_QUANTILES]
+            quantiles, source = _naive(outlook, table), TemperatureSource.UNUSED
         else:
             quantiles, source = self._network(outlook)
+            if self._is_absurd(quantiles):
+                is_baseline = True
+                table = np.array(self._card.baseline_residuals)
+                quantiles, source = _naive(outlook, table), TemperatureSource.UNUSED
         return Forecast(
             timestamps=timestamps,
             levels=wanted,
             quantiles=np.maximum(at_levels(quantiles, wanted), self._floor),
             median=np.maximum(quantiles[:, QUANTILE_LEVELS.index(0.5)], self._floor),
             temperature_source=source,
+            is_baseline=is_baseline,
         )
 
     def _outlook(
@@ -131,13 +141,12 @@ class Forecaster:
             temperature=temperature,
         )
 
-    def _naive(self, outlook: _Outlook) -> Values:
-        hours = outlook.origin + outlook.leads % MAX_HORIZON_HOURS
-        return naive_quantiles(
-            week_ago(outlook.grid, hours),
-            hours % HOURS_PER_DAY,
-            self._weights[RESIDUAL_QUANTILES],
-        )
+    def _is_absurd(self, quantiles: Values) -> bool:
+        """Whether a forecast leaves what the meter has ever shown by ABSURD_WIDTHS of its range."""
+        data = self._card.data
+        margin = ABSURD_WIDTHS * max(data.highest - data.lowest, self._card.scale)
+        is_sane = (quantiles >= data.lowest - margin) & (quantiles <= data.highest + margin)
+        return not bool(is_sane.all())  # NaN is not sane either
 
     def _network(self, outlook: _Outlook) -> tuple[Values, TemperatureSource]:
         card = self._card
@@ -172,6 +181,11 @@ class Forecaster:
         )
         quantiles = built.base[0][:, None] + calibrated * card.scale
         return quantiles[outlook.leads], source
+
+
+def _naive(outlook: _Outlook, table: npt.NDArray[np.floating]) -> Values:
+    hours = outlook.origin + outlook.leads % MAX_HORIZON_HOURS
+    return naive_quantiles(week_ago(outlook.grid, hours), hours % HOURS_PER_DAY, table)
 
 
 def _recent(history: History, horizon: Horizon) -> History:

@@ -77,7 +77,8 @@ def train(
     plan.reach(TrainingPhase.PREPARING, 0.0)
     calendar = LocalCalendar(timezone=profile.timezone, country=profile.country)
     grid = LocalGrid.from_history(recent, calendar)
-    fitted = fit_naive(grid)
+    naive = fit_naive(grid)
+    fitted = naive
     reason = (
         f"The history has {summary.days:.0f} days; the network needs {NETWORK_NEEDS_DAYS} "
         "to beat last week's values."
@@ -90,7 +91,7 @@ def train(
             seed=options.seed,
             plan=plan,
         )
-        fitted, reason = _better_of(network, naive=fitted)
+        fitted, reason = _better_of(network, naive=naive)
     plan.reach(TrainingPhase.CALIBRATING, 1.0)
     card = ModelCard(
         meter_type=meter.meter_type,
@@ -113,6 +114,7 @@ def train(
         temperature_std=fitted.temperature_scale.std if fitted.temperature_scale else None,
         quantile_levels=list(QUANTILE_LEVELS),
         calibration={source.value: factors for source, factors in fitted.calibration.items()},
+        baseline_residuals=np.round(naive.weights[RESIDUAL_QUANTILES], 6).tolist(),
         tuning=fitted.tuning,
         seed=options.seed,
         training_seconds=round(time.perf_counter() - started, 3),
@@ -166,6 +168,8 @@ def _data_span(history: History, summary: HistorySummary) -> DataSpan:
         last_reading=to_datetime(known[-1]),
         readings=summary.readings,
         missing_share=round(summary.missing_share, 6),
+        lowest=float(np.nanmin(history.consumption)),
+        highest=float(np.nanmax(history.consumption)),
     )
 
 

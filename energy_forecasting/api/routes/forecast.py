@@ -76,6 +76,11 @@ def _as_answer(result: ForecastResult, history_hours: int) -> ForecastAnswer:
 
 
 def _degraded_reason(result: ForecastResult) -> str | None:
+    if result.forecast.is_baseline:
+        return (
+            "The model's forecast lay far outside of what this meter has ever shown; last week's "
+            "values answer instead. Train the meter again."
+        )
     if result.known_share >= LEAST_KNOWN_SHARE:
         return None
     return (

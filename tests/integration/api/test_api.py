@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import h5py
 import pytest
 from fastapi.testclient import TestClient
 
@@ -190,6 +191,29 @@ def test_a_forecast_that_rests_on_little_says_so(api: TestClient) -> None:
     assert early["degraded"] is True
     assert early["degraded_reason"].startswith("Only 1")
     assert late["degraded"] is False
+
+
+def test_an_absurd_forecast_is_replaced_by_the_baseline_and_said_to_be(
+    settings: Settings, trained_models: Path, tmp_path: Path
+) -> None:
+    models = tmp_path / "models"
+    shutil.copytree(trained_models, models)
+    with h5py.File(models / "water" / "bwdf_dma_09.h5", "r+") as file:
+        file["model_weights"].visititems(_spoil)
+    own = settings.model_copy(update={"model_store": models})
+    with TestClient(create_app(bootstrap.api_services(own))) as api:
+        spoilt = api.post("/forecast/", json={**FORECAST, "history_hours": 168}).json()
+
+    assert spoilt["degraded"] is True
+    assert "last week's values answer" in spoilt["degraded_reason"]
+    for last_week, point in zip(spoilt["history"], spoilt["forecast"], strict=True):
+        assert last_week["consumption"] in (None, point["consumption"])
+        assert list(point["quantiles"].values()) == sorted(point["quantiles"].values())
+
+
+def _spoil(name: str, weights: object) -> None:
+    if isinstance(weights, h5py.Dataset) and name.endswith("kernel"):
+        weights[...] = weights[...] * 1e4
 
 
 def test_a_body_that_is_not_text_is_a_bad_request(api: TestClient) -> None:

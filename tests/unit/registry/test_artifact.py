@@ -1,7 +1,6 @@
 """The card and the weights inside a ``.h5`` file."""
 
 import json
-from datetime import UTC, datetime
 from pathlib import Path
 
 import h5py
@@ -9,33 +8,10 @@ import numpy as np
 import pytest
 
 from energy_forecasting.domain.errors import StorageFailed
-from energy_forecasting.domain.model_card import DataSpan, ForecastMethod, ModelCard
 from energy_forecasting.registry.artifact import read_card, read_weights, write_card
+from tests.model_cards import card
 
-MOMENT = datetime(2024, 6, 1, tzinfo=UTC)
-
-CARD = ModelCard(
-    meter_type="water",
-    meter_id="meter_1",
-    version="20240601T000000Z-0a1b2c3d",
-    method=ForecastMethod.SEASONAL_NAIVE,
-    method_reason="It is a test.",
-    trained_at=MOMENT,
-    unit="m3",
-    timezone="UTC",
-    country=None,
-    data=DataSpan(first_reading=MOMENT, last_reading=MOMENT, readings=1, missing_share=0.0),
-    skill=None,
-    uses_temperature=False,
-    feature_names=["week_ago", "hour_of_day"],
-    scale=1.0,
-    non_negative=True,
-    quantile_levels=[0.5],
-    calibration={},
-    seed=0,
-    training_seconds=0.1,
-    software={"numpy": "2"},
-)
+CARD = card("20240601T000000Z-0a1b2c3d")
 
 
 @pytest.fixture
