@@ -41,23 +41,28 @@ class SupervisedProcess:
             if exit_code is None:
                 return
             self._child = None
-            lived_s = now - self._started
-            self._backoff_s = (
-                FIRST_BACKOFF_S
-                if lived_s > HEALTHY_S
-                else min(2 * self._backoff_s, LONGEST_BACKOFF_S)
-            )
-            self._start_at = now + self._backoff_s
-            logger.error(
-                "Worker process died and will be started again",
-                exit_code=exit_code,
-                lived_s=round(lived_s, 1),
-                in_s=self._backoff_s,
-            )
+            self._plan_restart(exit_code, now)
         if now >= self._start_at:
             self._child = subprocess.Popen(self._command)  # noqa: S603 - our own program
             self._started = now
             logger.info("Worker process started", pid=self._child.pid)
+
+    def _plan_restart(self, exit_code: int, now: float) -> None:
+        if exit_code == 0:  # it was asked to, as after a change of its source
+            self._start_at = now
+            return
+        lived_s = now - self._started
+        is_healthy = lived_s > HEALTHY_S
+        self._backoff_s = (
+            FIRST_BACKOFF_S if is_healthy else min(2 * self._backoff_s, LONGEST_BACKOFF_S)
+        )
+        self._start_at = now + self._backoff_s
+        logger.error(
+            "Worker process died and will be started again",
+            exit_code=exit_code,
+            lived_s=round(lived_s, 1),
+            in_s=self._backoff_s,
+        )
 
     def signal(self, signal_number: int) -> None:
         """Send a signal to the process, if it runs."""
