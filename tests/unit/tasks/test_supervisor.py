@@ -38,6 +38,7 @@ def test_a_dead_process_is_started_again_after_a_growing_pause(tmp_path: Path) -
     # Pauses of 1 s, 2 s, 4 s: without them it would be started dozens of times.
     tend_for(process, 3.0)
 
+    assert process.wait(time.monotonic() + 5)
     assert 2 <= starts(record) <= 3
 
 
@@ -50,6 +51,7 @@ def test_a_process_that_ended_well_is_started_again_at_once(tmp_path: Path) -> N
         return starts(record) == 3
 
     wait_until(is_tended_until_the_third_start, within_s=10)
+    assert process.wait(time.monotonic() + 5)
 
 
 def test_sigterm_stops_the_processes_and_kills_a_stubborn_one(
