@@ -9,6 +9,7 @@ from energy_forecasting.domain.forecasts import QUANTILE_LEVELS, TemperatureSour
 from energy_forecasting.domain.horizons import MAX_HORIZON_HOURS
 from energy_forecasting.domain.meters import METER_ID_PATTERN, METER_TYPE_PATTERN
 from energy_forecasting.domain.model_card import ForecastMethod, ModelCard, Skill
+from energy_forecasting.domain.quality import QualityReport
 from energy_forecasting.domain.stages import Stage
 from energy_forecasting.tasks.record import TaskRecord
 from energy_forecasting.tasks.workers import WorkerInfo
@@ -243,3 +244,12 @@ class WorkerHealthAnswer(BaseModel):
     workers: list[WorkerInfo]
     queue_depth: int = Field(description="Tasks that wait for a worker")
     message: str | None = Field(None, description="What to do when no worker lives")
+
+
+class QualityAnswer(QualityReport):
+    """The data report of a meter."""
+
+    meter_id: str
+    meter_type: str
+    unit: str = Field(description="Of all values; empty when unknown")
+    timezone: str = Field(description="IANA name; local days are days there")

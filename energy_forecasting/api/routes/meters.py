@@ -1,12 +1,14 @@
 """What the meter store holds."""
 
+from datetime import timedelta
 from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from energy_forecasting.api.deps import MeterDep, MeterStoreDep, ModelRegistryDep
-from energy_forecasting.api.schemas import UNKNOWN, MeterAnswer, MeterList
+from energy_forecasting.api.deps import MeterDep, MeterStoreDep, ModelRegistryDep, ServicesDep
+from energy_forecasting.api.schemas import UNKNOWN, MeterAnswer, MeterList, QualityAnswer
 from energy_forecasting.domain.meters import METER_TYPE_PATTERN, MeterSummary
+from energy_forecasting.forecasting.quality.report import quality_report
 from energy_forecasting.registry.model_registry import ModelRegistry
 
 router = APIRouter(prefix="/meters", tags=["meters"])
@@ -30,6 +32,28 @@ def list_meters(
 def describe_meter(meter: MeterDep, store: MeterStoreDep, models: ModelRegistryDep) -> MeterAnswer:
     """Return what the store holds of one meter."""
     return _answer(store.describe(meter), models)
+
+
+@router.get(
+    "/{meter_type}/{meter_id}/quality", summary="Report on a meter's data", responses=UNKNOWN
+)
+def report_quality(meter: MeterDep, services: ServicesDep) -> QualityAnswer:
+    """Report on the history that a training would read: what is missing or odd, what is repaired.
+
+    Bad data is an answer, not an error: the verdict says whether a training would refuse it.
+    """
+    summary = services.meters.describe(meter)
+    span = timedelta(days=services.settings.history_days)
+    start = summary.last_reading - span if summary.last_reading else None
+    history = services.meters.read_history(meter, start=start)
+    report = quality_report(history, summary.profile)
+    return QualityAnswer(
+        meter_id=meter.meter_id,
+        meter_type=meter.meter_type,
+        unit=summary.profile.unit,
+        timezone=summary.profile.timezone,
+        **dict(report),
+    )
 
 
 def _answer(summary: MeterSummary, models: ModelRegistry) -> MeterAnswer:
