@@ -1,6 +1,7 @@
 """Task records in Redis: the only module that knows their keys, lifetimes and Lua.
 
-One round trip per change. What the keys hold stands in ``task_store.lua``.
+One round trip per change. What the keys hold stands in ``task_store.lua``. Long, because whoever
+changes a key must see all of its readers and writers at once.
 """
 
 import json
