@@ -58,6 +58,7 @@ def main() -> None:
         parser.error(f"unknown setting or method: {error}")
     # The children read it when they import their libraries.
     os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"))
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     questions = [
         Question(
             method=method,
