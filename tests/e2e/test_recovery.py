@@ -171,3 +171,16 @@ def test_redis_away_and_back(stack: Stack, redis_server: RealRedis) -> None:
     wait_until(lambda: stack.http.get("/health/worker").status_code == httpx.codes.OK, within_s=15)
     task_id = stack.train({**METER, "tuning": {"max_trials": 0}})
     assert stack.wait_for_status(task_id, ENDED, within_s=60)["status"] == "SUCCESS"
+
+
+def test_a_training_survives_an_absence_of_redis(stack: Stack, redis_server: RealRedis) -> None:
+    task_id = stack.train({**METER, "tuning": {"max_trials": 5}})
+    stack.wait_for_status(task_id, {"TRAINING_MODEL"}, within_s=60)
+    redis_server.stop()
+    time.sleep(6)
+    redis_server.start()
+
+    wait_until(lambda: stack.http.get("/health/").status_code == httpx.codes.OK, within_s=5)
+    record = stack.wait_for_status(task_id, ENDED, within_s=90)
+    assert record["status"] == "SUCCESS"
+    assert record["attempt"] <= 2
