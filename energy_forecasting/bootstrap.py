@@ -93,7 +93,7 @@ def api_services(current: Settings) -> ApiServices:
         settings=current,
         tasks=tasks,
         workers=WorkerRegistry(client, url=current.redis_url),
-        desk=AdmissionDesk(tasks, TrainingQueue(broker, url=current.redis_url)),
+        desk=AdmissionDesk(tasks, TrainingQueue(broker, tasks, url=current.redis_url)),
         meters=meter_store(current),
         models=model_registry(current),
     )
@@ -112,7 +112,7 @@ class WorkerRuntime:
     ) -> None:
         client = worker_redis(current.redis_url)
         store = task_store(current, client)
-        queue = TrainingQueue(broker, url=current.redis_url)
+        queue = TrainingQueue(broker, store, url=current.redis_url)
         self._meters = meter_store(current)
         self._trainers = TrainerPool(
             size=threads,

@@ -77,7 +77,10 @@ class Settings(BaseSettings):
         50, ge=1, description="A trainer process is replaced after so many trainings"
     )
     trainer_memory_limit_mb: int = Field(
-        2048, ge=256, description="A trainer process above it is killed: MEMORY_ERROR"
+        2048,
+        ge=256,
+        description="A trainer process above it is killed: MEMORY_ERROR; one above half of it is "
+        "replaced before its next training",
     )
     tuning_max_trials: int = Field(
         2, ge=0, le=50, description="Alternatives that tuning tries by default; 0 turns it off"

@@ -71,13 +71,6 @@ class History:
         return to_datetime(self.timestamps[-1])
 
     @property
-    def span_days(self) -> float:
-        """Days from the first to the last reading; 0.0 when empty."""
-        if not len(self):
-            return 0.0
-        return float((self.timestamps[-1] - self.timestamps[0]) / np.timedelta64(1, "D"))
-
-    @property
     def has_temperature(self) -> bool:
         """Whether at least half of the readings carry a temperature and it varies."""
         if not len(self):

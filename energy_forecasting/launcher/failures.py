@@ -13,7 +13,3 @@ class StartFailed(Exception):
         super().__init__(sentence)
         self.sentence = sentence
         self.log_lines = log_lines
-
-
-class PortTaken(StartFailed):
-    """Another program listens on the port that was asked for."""

@@ -44,7 +44,6 @@ class AdmissionDesk:
             admission = self._store.admit(meter, options)
         if not admission.deduplicated:
             self._queue.send(admission.task_id)
-            self._store.mark_enqueued(admission.task_id)
         # Ties the request's id, which the API has bound, to the task's.
         logger.info(
             "Training requested",

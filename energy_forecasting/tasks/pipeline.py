@@ -233,7 +233,6 @@ class TrainingPipeline:
             delay=delay,
         )
         self._queue.send(claim.task_id, delay=delay)
-        self._store.mark_enqueued(claim.task_id)
         logger.warning(
             "Training task will be retried",
             error_type=error.error_type,
@@ -253,7 +252,6 @@ class TrainingPipeline:
             logger.info("Training abandoned", reason=gone.reason)
             return
         self._queue.send(claim.task_id)
-        self._store.mark_enqueued(claim.task_id)
         logger.info("Training returned to the queue: this worker stops")
 
 

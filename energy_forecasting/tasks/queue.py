@@ -15,6 +15,7 @@ from dramatiq.brokers.redis import RedisBroker
 from dramatiq.middleware import Middleware
 
 from energy_forecasting.tasks.redis_client import redis_faults_translated
+from energy_forecasting.tasks.task_store import TaskStore
 
 QUEUE_NAME = "training"
 ACTOR_NAME = "train_model"
@@ -38,14 +39,17 @@ def redis_broker(client: redis.Redis, middleware: Sequence[Middleware] = ()) -> 
 
 
 class TrainingQueue:
-    """Sends task ids to workers."""
+    """Sends task ids to workers, and notes in the record that it did."""
 
-    def __init__(self, broker: dramatiq.Broker, *, url: str) -> None:
+    def __init__(self, broker: dramatiq.Broker, store: TaskStore, *, url: str) -> None:
         self._broker = broker
+        self._store = store
         self._url = url
 
     def send(self, task_id: str, *, delay: timedelta | None = None) -> None:
         """Put a message into the queue, to be delivered after the delay.
+
+        Should the process die before that is noted, the reconciler sends another; it is dropped.
 
         Raises:
             ConnectionFailed: Redis cannot be reached.
@@ -56,6 +60,7 @@ class TrainingQueue:
         delay_ms = int(delay.total_seconds() * 1000) if delay else None
         with redis_faults_translated(self._url):
             self._broker.enqueue(message, delay=delay_ms)
+        self._store.mark_enqueued(task_id)
 
     def is_empty(self) -> bool:
         """Whether no message waits, is delayed or is being worked on."""

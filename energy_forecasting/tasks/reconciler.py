@@ -63,7 +63,6 @@ class Reconciler:
         resent = {*lost, *unsent}
         for task_id in resent:
             self._queue.send(task_id)
-            self._store.mark_enqueued(task_id)
         for task_id in resent.difference(lost):
             logger.warning("Message of a waiting task sent again", task_id=task_id)
         return len(resent)

@@ -14,7 +14,13 @@ from uuid import uuid4
 
 import redis
 
-from energy_forecasting.domain.errors import Conflict, EnergyForecastingError, NotFound, WorkerLost
+from energy_forecasting.domain.errors import (
+    Cancelled,
+    Conflict,
+    EnergyForecastingError,
+    NotFound,
+    WorkerLost,
+)
 from energy_forecasting.domain.meters import Meter
 from energy_forecasting.domain.stages import (
     ENTERED_FROM,
@@ -178,7 +184,13 @@ class TaskStore:
         """
         meter = self.get(task_id).meter
         answer = self._advance(
-            task_id, _ANYBODY, Stage.CANCELLED, message=message, progress=None, meter=meter
+            task_id,
+            _ANYBODY,
+            Stage.CANCELLED,
+            message=message,
+            progress=None,
+            fields=_error_fields(Cancelled(message)),
+            meter=meter,
         )
         if answer[0] in (Stage.SUCCESS, Stage.FAILED):
             raise Conflict(
@@ -259,12 +271,12 @@ class TaskStore:
         Raises:
             TaskGone: the claim no longer holds.
         """
-        fields = {
-            "error": error.message,
-            "error_details": json.dumps(error.to_details(), default=str),
-        }
         answer = self._fenced(
-            claim, Stage.FAILED, progress=None, message=error.message, fields=fields
+            claim,
+            Stage.FAILED,
+            progress=None,
+            message=error.message,
+            fields=_error_fields(error),
         )
         self._accept(claim, answer)
 
@@ -428,6 +440,13 @@ class TaskStore:
         head = [operation, EVENT_CHANNEL_PREFIX + task_id, task_id]
         with redis_faults_translated(self._url):
             return cast("list[str]", self._script(keys=keys, args=[*head, *arguments]))
+
+
+def _error_fields(error: EnergyForecastingError) -> dict[str, str]:
+    return {
+        "error": error.message,
+        "error_details": json.dumps(error.to_details(), default=str),
+    }
 
 
 def _flat(fields: Mapping[str, object]) -> list[str]:

@@ -32,6 +32,7 @@ from energy_forecasting.domain.errors import (
 )
 from energy_forecasting.domain.model_card import ModelCard
 from energy_forecasting.domain.trainings import ProgressListener
+from energy_forecasting.tasks.process_memory import private_memory_mb
 from energy_forecasting.tasks.trainer_process import (
     PRELOADED,
     TRAINER_ENVIRONMENT,
@@ -41,11 +42,14 @@ from energy_forecasting.tasks.trainer_process import (
     read_progress,
     run_training,
 )
-from energy_forecasting.tasks.workers import private_memory_mb
 
 POLL_S = 0.1
 #: A trainer that has not begun by then never will: import and warm-up take some ten seconds.
 START_LIMIT_S = 180.0
+
+#: A trainer above this share of its memory limit is replaced before the next training, so that
+#: what earlier ones leaked does not fail a later one.
+GROWN_SHARE = 0.5
 
 _STARTS_TRIED = 3
 
@@ -184,7 +188,8 @@ class Trainer:
                 watch.check(self.pid)
             return _outcome(future, job)
         finally:
-            if not future.done():
+            has_grown = private_memory_mb(self.pid) > GROWN_SHARE * limits.memory_mb
+            if has_grown or not future.done():
                 self.replace()
 
     def replace(self) -> None:
@@ -266,10 +271,6 @@ class TrainerPool:
     def pids(self) -> list[int]:
         """Return the process ids of the trainers that have started."""
         return [trainer.pid for trainer in self._trainers if trainer.pid]
-
-    def warm_count(self) -> int:
-        """Return how many trainers are warm."""
-        return sum(trainer.is_warm for trainer in self._trainers)
 
     def close(self) -> None:
         """Kill every trainer."""

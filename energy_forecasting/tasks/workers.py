@@ -18,6 +18,7 @@ import structlog
 from pydantic import BaseModel, ConfigDict, Field
 
 from energy_forecasting.domain.errors import EnergyForecastingError
+from energy_forecasting.tasks.process_memory import private_memory_mb
 from energy_forecasting.tasks.redis_client import redis_faults_translated
 from energy_forecasting.tasks.task_store import PREFIX, Claim, TaskGone, TaskStore
 
@@ -181,12 +182,3 @@ class WorkerHeart:
             trainers=len(pids),
             trainers_rss_mb=round(sum(map(private_memory_mb, pids)), 1),
         )
-
-
-def private_memory_mb(pid: int) -> float:
-    """Return the memory in MB that a process shares with nobody; 0.0 when it has ended."""
-    try:
-        memory = psutil.Process(pid).memory_info()
-    except psutil.Error:
-        return 0.0
-    return float(memory.rss - getattr(memory, "shared", 0)) / 2**20

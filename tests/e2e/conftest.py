@@ -34,19 +34,20 @@ class Workplace:
             return False
 
 
+def environment_of(folder: Path) -> dict[str, str]:
+    """Return an environment in which everything is written below a folder."""
+    inherited = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    return inherited | {
+        "METER_STORE": "sqlite",
+        "SQLITE_PATH": str(folder / "var" / "meters.sqlite"),
+        "MODEL_STORE": str(folder / "models"),
+        "LOG_DIR": str(folder / "logs"),
+    }
+
+
 @pytest.fixture
 def workplace(tmp_path: Path) -> Iterator[Workplace]:
     """Yield a workplace; afterwards nothing may be left running in it."""
-    inherited = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
-    place = Workplace(
-        folder=tmp_path,
-        environment=inherited
-        | {
-            "METER_STORE": "sqlite",
-            "SQLITE_PATH": str(tmp_path / "var" / "meters.sqlite"),
-            "MODEL_STORE": str(tmp_path / "models"),
-            "LOG_DIR": str(tmp_path / "logs"),
-        },
-    )
+    place = Workplace(folder=tmp_path, environment=environment_of(tmp_path))
     yield place
     wait_until(lambda: not place.processes(), within_s=ORPHAN_LIMIT_S)

@@ -17,6 +17,7 @@ import redis
 from energy_forecasting.meters.csv_import import import_csv
 from energy_forecasting.meters.sqlite import SqliteMeterStore
 from tests.conftest import PROJECT_DIR, RealRedis, wait_until
+from tests.e2e.conftest import environment_of
 
 pytestmark = [pytest.mark.e2e, pytest.mark.redis, pytest.mark.tensorflow]
 
@@ -31,15 +32,7 @@ class Stack:
     def __init__(self, redis_url: str, folder: Path, port: int) -> None:
         self._port = port
         self.http = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10)
-        self._environment = {
-            name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"
-        } | {
-            "REDIS_URL": redis_url,
-            "METER_STORE": "sqlite",
-            "SQLITE_PATH": str(folder / "meters.sqlite"),
-            "MODEL_STORE": str(folder / "models"),
-            "LOG_DIR": str(folder / "logs"),
-        }
+        self._environment = environment_of(folder) | {"REDIS_URL": redis_url}
         self.worker = self._start("dramatiq_worker.py", "--threads", "1")
         self.api = self.start_api()
 
@@ -94,7 +87,7 @@ def stack(
     redis.Redis.from_url(redis_server.url).flushall()
     folder = tmp_path_factory.mktemp("stack")
     data = PROJECT_DIR / "data"
-    meters = SqliteMeterStore(folder / "meters.sqlite")
+    meters = SqliteMeterStore(folder / "var" / "meters.sqlite")
     import_csv(data / "sample.csv.gz", meters, profiles=data / "sample_meters.csv")
     running = Stack(redis_server.url, folder, free_port)
     before = psutil.Process(running.worker.pid).children(recursive=True)

@@ -73,7 +73,7 @@ class World:
         self.must_stop = False
         self.pipeline = TrainingPipeline(
             store=self.store,
-            queue=TrainingQueue(self.broker, url=url),
+            queue=TrainingQueue(self.broker, self.store, url=url),
             meters=meters,
             trainers=self.trainers,  # type: ignore[arg-type]
             registry=self.models,

@@ -27,7 +27,7 @@ class Parts:
         self.client: redis.Redis = api_redis(url)
         self.broker: RedisBroker = redis_broker(api_redis(url, decode_responses=False))
         self.store = TaskStore(self.client, url=url, retention=timedelta(days=1))
-        self.queue = TrainingQueue(self.broker, url=url)
+        self.queue = TrainingQueue(self.broker, self.store, url=url)
         self.reconciler = Reconciler(self.client, self.store, self.queue, url=url, max_losses=3)
 
     def messages(self) -> int:

@@ -153,8 +153,10 @@ def test_a_cancelled_task_refuses_its_worker_and_cancelling_again_changes_nothin
     task_id = admitted(store)
     claim = claimed(store, task_id)
 
-    assert store.cancel(task_id).status is Stage.CANCELLED
-    assert store.cancel(task_id).status is Stage.CANCELLED
+    cancelled = store.cancel(task_id)
+    assert cancelled.status is Stage.CANCELLED
+    assert cancelled.error_details == {"type": "CANCELLED", "retryable": False}
+    assert store.cancel(task_id) == cancelled
     with pytest.raises(TaskGone, match="CANCELLED"):
         store.renew(claim)
 

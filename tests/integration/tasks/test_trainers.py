@@ -26,6 +26,9 @@ from energy_forecasting.tasks.trainer_process import Board, TrainingJob
 from energy_forecasting.tasks.trainers import TrainerLimits, TrainerPool, TrainerWork
 from tests.conftest import wait_until
 
+#: What a leaking training leaves behind in its process.
+LEAKED: list[object] = []
+
 
 def prepare(board: MutableSequence[float]) -> None:
     trainer_process._board = board
@@ -49,6 +52,8 @@ def behave(job: TrainingJob) -> int:
         case "greedy":
             hoard = np.ones(50_000_000)  # 400 MB
             time.sleep(60 + hoard[0])
+        case "leak":
+            LEAKED.append(np.ones(20_000_000))  # 160 MB, below the limit but above half of it
         case "steps":
             for step in range(6):
                 trainer_process._board[Board.FRACTION] = step / 5
@@ -69,20 +74,22 @@ def pool() -> Iterator[TrainerPool]:
     made.close()
 
 
-def run(pool: TrainerPool, behaviour: str, seen: list[TrainingProgress] | None = None) -> int:
-    job = TrainingJob(
+def job(behaviour: str) -> TrainingJob:
+    nothing = np.empty(0)
+    return TrainingJob(
         meter=Meter(meter_type="water", meter_id=behaviour),
         profile=MeterProfile(),
         history=History(
-            timestamps=np.empty(0, "datetime64[s]"),
-            consumption=np.empty(0),
-            temperature=np.empty(0),
+            timestamps=np.empty(0, "datetime64[s]"), consumption=nothing, temperature=nothing
         ),
         options=TrainingOptions(),
         artifact=Path("unused"),
     )
+
+
+def run(pool: TrainerPool, behaviour: str, seen: list[TrainingProgress] | None = None) -> int:
     listener = (seen if seen is not None else []).append
-    return pool.train(job, on_progress=listener, raise_if_gone=lambda: None)  # type: ignore[return-value]
+    return pool.train(job(behaviour), on_progress=listener, raise_if_gone=lambda: None)  # type: ignore[return-value]
 
 
 def test_a_trainer_is_reused_and_replaced_after_its_share_of_trainings(pool: TrainerPool) -> None:
@@ -90,6 +97,13 @@ def test_a_trainer_is_reused_and_replaced_after_its_share_of_trainings(pool: Tra
 
     assert pids[0] == pids[1]
     assert len(set(pids)) == 2
+
+
+def test_a_trainer_that_has_grown_is_replaced_before_its_next_training(pool: TrainerPool) -> None:
+    grown = run(pool, "leak")
+
+    assert run(pool, "ok") != grown
+    assert not psutil.pid_exists(grown)
 
 
 def test_progress_is_seen_while_the_training_runs(pool: TrainerPool) -> None:
@@ -134,20 +148,8 @@ def test_a_cancelled_training_is_killed_at_once(pool: TrainerPool) -> None:
     def cancelled() -> None:
         raise TaskGone("t", "CANCELLED")
 
-    job_meter = Meter(meter_type="water", meter_id="sleep")
-    job = TrainingJob(
-        meter=job_meter,
-        profile=MeterProfile(),
-        history=History(
-            timestamps=np.empty(0, "datetime64[s]"),
-            consumption=np.empty(0),
-            temperature=np.empty(0),
-        ),
-        options=TrainingOptions(),
-        artifact=Path("unused"),
-    )
     with pytest.raises(TaskGone):
-        pool.train(job, on_progress=lambda _: None, raise_if_gone=cancelled)
+        pool.train(job("sleep"), on_progress=lambda _: None, raise_if_gone=cancelled)
 
     assert time.monotonic() - started < 1.5
     assert not psutil.pid_exists(first)
