@@ -15,7 +15,7 @@ from energy_forecasting.forecasting.imputation import HOURS_PER_DAY
 
 Multipliers = list[list[float]]
 
-#: The first day is more certain than the rest of the week.
+#: The first day, which is more certain, and the rest of the week.
 LEAD_GROUPS = 2
 
 #: The future differs more from the past than one fortnight from the others.
@@ -47,7 +47,10 @@ def fit_multipliers(actual: Values, quantiles: Values, leads: Hours) -> Multipli
         [lead group][level] factors of the distance from the median.
     """
     groups = lead_group(leads)
-    return [_group_multipliers(actual[groups == g], quantiles[groups == g]) for g in (0, 1)]
+    return [
+        _group_multipliers(actual[groups == group], quantiles[groups == group])
+        for group in range(LEAD_GROUPS)
+    ]
 
 
 def apply_multipliers(
