@@ -6,10 +6,13 @@ Settings come from the environment, as for the doors.
 """
 
 import argparse
+import contextlib
 import os
 import sys
 from pathlib import Path
 
+# Nothing of ours is imported here: it takes half a second, and Ctrl-C is answered only once the
+# guard at the end stands.
 PROJECT_DIR = Path(__file__).resolve().parent.parent
 DEFAULT_PICTURE = PROJECT_DIR / "demo_output" / "forecast.png"
 
@@ -18,7 +21,7 @@ def main() -> int:
     """Read the command line and return the exit code."""
     arguments = _parser().parse_args()
     if arguments.command in {"import", "meters"}:
-        from energy_forecasting import cli  # noqa: PLC0415 - as below
+        from energy_forecasting import cli  # noqa: PLC0415 - see above
 
         if arguments.command == "meters":
             return cli.list_meters()
@@ -29,8 +32,7 @@ def main() -> int:
             "start_dramatiq_worker.bat and start_dramatiq_api.bat.\n"
         )
         return 1
-    # Ctrl-C is answered from here on; the imports take half a second.
-    from energy_forecasting.launcher import session  # noqa: PLC0415
+    from energy_forecasting.launcher import session  # noqa: PLC0415 - see above
 
     return session.run(
         session.SessionOptions(
@@ -75,7 +77,13 @@ def _parser() -> argparse.ArgumentParser:
 
 if __name__ == "__main__":
     try:
-        sys.exit(main())
+        exit_code = main()
     except KeyboardInterrupt:
         sys.stderr.write("Stopped early; nothing had been started.\n")
-        sys.exit(130)
+        exit_code = 130
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):  # nobody listens any more
+            stream.flush()
+    # Under `python -m` an interrupt that has passed through a string run by exec(), as while a
+    # dataclass is imported, makes Python end itself by SIGINT although it was handled.
+    os._exit(exit_code)
