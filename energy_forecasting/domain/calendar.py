@@ -15,6 +15,8 @@ import numpy.typing as npt
 
 from energy_forecasting.domain.readings import Timestamps
 
+_SECONDS_PER_DAY = 86_400
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LocalCalendar:
@@ -32,11 +34,13 @@ class LocalCalendar:
         """
         zone = ZoneInfo(self.timezone)
         seconds = np.asarray(timestamps, dtype="datetime64[s]").astype(np.int64)
-        offsets = np.fromiter(
-            (_utc_offset_s(zone, second) for second in seconds.tolist()),
-            dtype=np.int64,
-            count=len(seconds),
-        )
+        days, day = np.unique(seconds // _SECONDS_PER_DAY, return_inverse=True)
+        at_start = _utc_offsets_s(zone, days * _SECONDS_PER_DAY)
+        at_end = _utc_offsets_s(zone, (days + 1) * _SECONDS_PER_DAY)
+        offsets = at_start[day]
+        # Only on the days on which the clocks change must each moment be asked for.
+        changing = (at_start != at_end)[day]
+        offsets[changing] = _utc_offsets_s(zone, seconds[changing])
         return np.asarray((seconds + offsets).astype("datetime64[s]"))
 
     def is_holiday(self, days: Iterable[date]) -> npt.NDArray[np.bool_]:
@@ -50,6 +54,10 @@ class LocalCalendar:
         except NotImplementedError:  # the library does not know this country
             return np.zeros(len(wanted), dtype=bool)
         return np.array([day in known for day in wanted], dtype=bool)
+
+
+def _utc_offsets_s(zone: ZoneInfo, seconds: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    return np.array([_utc_offset_s(zone, second) for second in seconds.tolist()], dtype=np.int64)
 
 
 def _utc_offset_s(zone: ZoneInfo, second: int) -> int:

@@ -2,8 +2,10 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
 
 import numpy as np
+import pytest
 
 from energy_forecasting.domain.calendar import LocalCalendar
 from energy_forecasting.domain.readings import HOUR, History
@@ -19,6 +21,20 @@ def history_of(start: str, values: list[float]) -> History:
         consumption=np.array(values),
         temperature=np.full(len(values), np.nan),
     )
+
+
+@pytest.mark.parametrize(
+    "zone", ["UTC", "Europe/Rome", "US/Pacific", "Africa/Casablanca", "Australia/Lord_Howe"]
+)
+def test_the_wall_clock_is_right_at_every_half_hour_of_a_year(zone: str) -> None:
+    # Given
+    half_hours = np.datetime64("2024-01-01", "s") + np.arange(366 * 48) * np.timedelta64(30, "m")
+    # When
+    clock = LocalCalendar(timezone=zone, country=None).wall_clock(half_hours)
+    # Then
+    moments = [stamp.replace(tzinfo=UTC) for stamp in half_hours.tolist()]
+    expected = [moment.astimezone(ZoneInfo(zone)).replace(tzinfo=None) for moment in moments]
+    np.testing.assert_array_equal(clock, np.array(expected, dtype="datetime64[s]"))
 
 
 def test_a_grid_starts_at_the_local_midnight_before_the_first_reading() -> None:
