@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from energy_forecasting.domain.monitoring import LiveRecord
 from energy_forecasting.domain.readings import Timestamps, Values
 
 #: The quantile levels that every model learns.
@@ -26,3 +27,4 @@ class Forecast:
     median: Values  #: [n] the point forecast, whether or not 0.5 is among the levels
     temperature_source: TemperatureSource
     is_baseline: bool = False  #: the model's own forecast was absurd and the baseline answers
+    live: LiveRecord | None = None  #: since the training; None as long as no reading has come

@@ -13,6 +13,10 @@ from pydantic import BaseModel, ConfigDict, Field
 CARD_SCHEMA_VERSION: Literal[1] = 1
 
 
+#: Where a card keeps the tails of last week's values, beside those of its temperature sources.
+BASELINE = "baseline"
+
+
 class ForecastMethod(StrEnum):
     """What an artifact forecasts with."""
 
@@ -98,6 +102,12 @@ class ModelCard(CardPart):
     calibration: dict[str, list[list[float]]] = Field(
         description="Temperature source to [lead group][quantile] multipliers of the distance "
         "from the median"
+    )
+    tails: dict[str, list[list[float]]] = Field(
+        default_factory=dict,
+        description="Temperature source, or baseline, to [lead group][.01, .05, .95, .99] "
+        "distances from the median in units of that of .1 or .9; empty in models of earlier "
+        "releases, which get those of the normal distribution",
     )
     baseline_residuals: list[list[float]] = Field(
         description="[24][quantile] quantiles of y(t) - y(t - 168 h) by local hour, meter's unit: "

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from energy_forecasting.domain.forecasts import TemperatureSource
 from energy_forecasting.domain.model_card import ForecastMethod, Skill, TuningReport
-from energy_forecasting.forecasting.calibration import Multipliers
+from energy_forecasting.forecasting.calibration import Multipliers, Tails
 from energy_forecasting.forecasting.features import TemperatureScale
 
 
@@ -24,4 +24,5 @@ class FittedModel:
     skill_known_temperature: Skill | None = None
     temperature_scale: TemperatureScale | None = None  #: None when temperature is not used
     calibration: Mapping[TemperatureSource, Multipliers] = field(default_factory=dict)
+    tails: Mapping[str, Tails] = field(default_factory=dict)  #: as the card names them
     tuning: TuningReport | None = None

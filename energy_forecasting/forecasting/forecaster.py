@@ -1,12 +1,13 @@
 """Forecasting with a trained model: NumPy alone, a few milliseconds, no TensorFlow.
 
-A forecaster looks only at readings before the origin and only at the last RECENT_DAYS of them.
+A forecast looks only at readings before the origin and only at the last RECENT_DAYS of them;
+where readings have come since the training, its calibration follows them (``live.py``).
 It cannot look further ahead than a week: beyond that last week's values are not known.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +16,8 @@ from energy_forecasting.domain.calendar import LocalCalendar
 from energy_forecasting.domain.errors import InsufficientData, InvalidRequest
 from energy_forecasting.domain.forecasts import QUANTILE_LEVELS, Forecast, TemperatureSource
 from energy_forecasting.domain.horizons import MAX_HORIZON_HOURS, Horizon
-from energy_forecasting.domain.model_card import ForecastMethod, ModelCard
+from energy_forecasting.domain.model_card import BASELINE, ForecastMethod, ModelCard
+from energy_forecasting.domain.monitoring import LiveRecord
 from energy_forecasting.domain.readings import (
     HOUR,
     History,
@@ -23,27 +25,27 @@ from energy_forecasting.domain.readings import (
     Values,
     to_datetime64,
 )
-from energy_forecasting.forecasting.calibration import apply_multipliers
-from energy_forecasting.forecasting.evaluation import Weights, ensemble_quantiles
-from energy_forecasting.forecasting.features import TemperatureScale, build_features
+from energy_forecasting.forecasting.calibration import normal_tails
+from energy_forecasting.forecasting.evaluation import Weights
 from energy_forecasting.forecasting.grid import Hours, LocalGrid, local_hour, mean_by_hour
 from energy_forecasting.forecasting.imputation import HOURS_PER_DAY, interpolate
 from energy_forecasting.forecasting.levels import at_levels, checked_levels
-from energy_forecasting.forecasting.recipe import ensemble_members, member_positions
+from energy_forecasting.forecasting.live import LiveCalibration
+from energy_forecasting.forecasting.model_quantiles import (
+    RECENT_DAYS,
+    is_absurd,
+    network_quantiles,
+    temperature_scale,
+)
+from energy_forecasting.forecasting.replay import replay_needs_from
 from energy_forecasting.forecasting.seasonal_naive import (
     RESIDUAL_QUANTILES,
     naive_quantiles,
     week_ago,
 )
 
-#: Days of history before the origin that a forecast looks at.
-RECENT_DAYS = 42
-
 #: Without any reading in so many days before the origin there is nothing to forecast from.
 SILENT_DAYS_ALLOWED = 28
-
-#: A forecast further outside the training's range than its whole width is not to be believed.
-ABSURD_WIDTHS = 1.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -63,6 +65,7 @@ class Forecaster:
         self._card = card
         self._weights: Weights = weights
         self._calendar = LocalCalendar(timezone=card.timezone, country=card.country)
+        self._live = LiveCalibration(card, self._weights)
 
     @property
     def _floor(self) -> float:
@@ -72,6 +75,16 @@ class Forecaster:
     def card(self) -> ModelCard:
         """The card of the model in use."""
         return self._card
+
+    def needs_from(self, origin: datetime) -> datetime:
+        """Return the moment from which on a forecast from an origin looks at readings."""
+        return replay_needs_from(self._card, origin)
+
+    def record(
+        self, history: History, origin: datetime, source: TemperatureSource
+    ) -> LiveRecord | None:
+        """Return how the model has done since its training; None where nothing can be said."""
+        return self._live.at(history, origin, source).record
 
     def forecast(
         self,
@@ -84,9 +97,9 @@ class Forecaster:
         """Forecast the hours of a horizon.
 
         Args:
-            history: hourly readings; the last RECENT_DAYS before the origin suffice.
+            history: hourly readings; those ``needs_from`` the origin suffice.
             horizon: the hours ahead.
-            levels: quantile levels from .05 to .95.
+            levels: quantile levels from .01 to .99.
             temperature: [horizon.hours] degrees Celsius of the hours ahead; None asks the
                 members that need none.
 
@@ -100,23 +113,31 @@ class Forecaster:
         hours = np.arange(horizon.hours) * HOUR
         timestamps = (to_datetime64(horizon.origin) + hours).astype("datetime64[s]")
         outlook = self._outlook(history, horizon, timestamps, temperature)
-        is_baseline = False
+        is_baseline, own_tails = False, BASELINE
         if self._card.method is ForecastMethod.SEASONAL_NAIVE:
             table = self._weights[RESIDUAL_QUANTILES]
             quantiles, source = _naive(outlook, table), TemperatureSource.UNUSED
         else:
             quantiles, source = self._network(outlook)
-            if self._is_absurd(quantiles):
-                is_baseline = True
+            own_tails = source.value
+            if is_absurd(self._card, quantiles):
+                is_baseline, own_tails = True, BASELINE
                 table = np.array(self._card.baseline_residuals)
                 quantiles, source = _naive(outlook, table), TemperatureSource.UNUSED
+        live = self._live.at(history, horizon.origin, source)
+        if not is_baseline:
+            hours_of_day = (outlook.origin + outlook.leads) % HOURS_PER_DAY
+            quantiles = live.adaptation.apply(quantiles, outlook.leads, hours_of_day)
+        tails = self._card.tails.get(own_tails) or normal_tails()
+        at_wanted = at_levels(quantiles, wanted, leads=outlook.leads, tails=tails)
         return Forecast(
             timestamps=timestamps,
             levels=wanted,
-            quantiles=np.maximum(at_levels(quantiles, wanted), self._floor),
+            quantiles=np.maximum(at_wanted, self._floor),
             median=np.maximum(quantiles[:, QUANTILE_LEVELS.index(0.5)], self._floor),
             temperature_source=source,
             is_baseline=is_baseline,
+            live=live.record,
         )
 
     def _outlook(
@@ -141,46 +162,24 @@ class Forecaster:
             temperature=temperature,
         )
 
-    def _is_absurd(self, quantiles: Values) -> bool:
-        """Whether a forecast leaves what the meter has ever shown by ABSURD_WIDTHS of its range."""
-        data = self._card.data
-        margin = ABSURD_WIDTHS * max(data.highest - data.lowest, self._card.scale)
-        is_sane = (quantiles >= data.lowest - margin) & (quantiles <= data.highest + margin)
-        return not bool(is_sane.all())  # NaN is not sane either
-
     def _network(self, outlook: _Outlook) -> tuple[Values, TemperatureSource]:
-        card = self._card
         grid, lead_count = outlook.grid, int(outlook.leads.max()) + 1
-        source, ahead, scale = TemperatureSource.UNUSED, None, None
-        if (
-            outlook.temperature is not None
-            and card.temperature_mean is not None
-            and card.temperature_std is not None
-        ):
+        source, ahead, scale = TemperatureSource.UNUSED, None, temperature_scale(self._card)
+        if outlook.temperature is not None and scale is not None:
             source = TemperatureSource.REQUEST
-            scale = TemperatureScale(mean=card.temperature_mean, std=card.temperature_std)
-            grid = _with_some_temperature(grid, card.temperature_mean)
+            grid = _with_some_temperature(grid, scale.mean)
             # Per local hour: the autumn hour averaged, the spring hour between its neighbours.
             by_lead = mean_by_hour(outlook.leads, outlook.temperature, lead_count)
             ahead = interpolate(by_lead)[None, :]
-        built = build_features(
+        quantiles = network_quantiles(
+            self._card,
+            self._weights,
             grid,
             np.array([outlook.origin]),
             lead_count,
-            scale=card.scale,
             temperature_ahead=ahead,
-            temperature_scale=scale,
         )
-        # Members blind to temperature need its columns, but not what is in them.
-        features = np.zeros((lead_count, len(card.feature_names)), dtype=np.float32)
-        features[:, : len(built.names)] = built.values[0]
-        answering = member_positions(ensemble_members(uses_temperature=card.uses_temperature))
-        departures = ensemble_quantiles(self._weights, features, answering[source])
-        calibrated = apply_multipliers(
-            departures, np.arange(lead_count), card.calibration[source.value]
-        )
-        quantiles = built.base[0][:, None] + calibrated * card.scale
-        return quantiles[outlook.leads], source
+        return quantiles[0, outlook.leads], source
 
 
 def _naive(outlook: _Outlook, table: npt.NDArray[np.floating]) -> Values:

@@ -26,12 +26,19 @@ def impute(values: Values) -> Values:
     >>> impute(gap)[-3:]
     array([0., 1., 2.])
     """
-    filled = values
-    for period in (HOURS_PER_WEEK, HOURS_PER_DAY):
-        filled = _carry_forward(filled, period)
+    filled = impute_from_past(values)
     for period in (HOURS_PER_WEEK, HOURS_PER_DAY):
         filled = _carry_forward(filled[::-1], period)[::-1]
     return interpolate(filled)
+
+
+def impute_from_past(values: Values) -> Values:
+    """Fill gaps from weeks before, else from days before; NaN stays where nothing is earlier.
+
+    >>> impute_from_past(np.concatenate([[np.nan], np.arange(24.0), [np.nan]]))[[0, -1]]
+    array([nan,  0.])
+    """
+    return _carry_forward(_carry_forward(values, HOURS_PER_WEEK), HOURS_PER_DAY)
 
 
 def interpolate(values: Values) -> Values:

@@ -3,9 +3,10 @@
 import numpy as np
 
 from energy_forecasting.domain.forecasts import QUANTILE_LEVELS
-from energy_forecasting.domain.model_card import ForecastMethod, Skill
+from energy_forecasting.domain.model_card import BASELINE, ForecastMethod, Skill
 from energy_forecasting.domain.readings import Values
 from energy_forecasting.forecasting import metrics
+from energy_forecasting.forecasting.calibration import LEAD_GROUPS, Tails, fit_tails
 from energy_forecasting.forecasting.fitted_model import FittedModel
 from energy_forecasting.forecasting.grid import Hours, LocalGrid
 from energy_forecasting.forecasting.imputation import HOURS_PER_DAY, HOURS_PER_WEEK
@@ -36,8 +37,15 @@ def fit_naive(grid: LocalGrid) -> FittedModel:
         weights={RESIDUAL_QUANTILES: table},
         feature_names=("week_ago", "hour_of_day"),
         scale=scale,
+        tails={BASELINE: _tails(actual, naive_quantiles(last_week, hour_of_day, table))},
         skill=_skill(actual, last_week, hour_of_day, folds, scale),
     )
+
+
+def _tails(actual: Values, quantiles: Values) -> Tails:
+    """Fit the tails; they are the same for every lead, as the forecast is."""
+    first_day, _ = fit_tails(actual, quantiles, np.zeros(len(actual), dtype=np.int64))
+    return [first_day] * LEAD_GROUPS
 
 
 def _skill(

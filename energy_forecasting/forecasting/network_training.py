@@ -3,7 +3,7 @@
 from energy_forecasting.domain.forecasts import TemperatureSource
 from energy_forecasting.domain.model_card import ForecastMethod, Skill, TuningReport
 from energy_forecasting.domain.trainings import TrainingPhase
-from energy_forecasting.forecasting.calibration import Multipliers
+from energy_forecasting.forecasting.calibration import Multipliers, Tails
 from energy_forecasting.forecasting.ensemble import EnsembleFitter
 from energy_forecasting.forecasting.examples import TrainingExamples
 from energy_forecasting.forecasting.fitted_model import FittedModel
@@ -29,11 +29,12 @@ def fit_network(
     weights = fitter.fit(settings, plan.within(TrainingPhase.FITTING))
 
     calibration: dict[TemperatureSource, Multipliers] = {}
+    tails: dict[str, Tails] = {}
     skills: dict[TemperatureSource, Skill] = {}
     answering = member_positions(examples.members)
     for done, (source, positions) in enumerate(answering.items(), start=1):
         quantiles = predict_out_of_fold(weights, examples, positions)
-        calibration[source], skills[source] = calibrate(examples, quantiles)
+        calibration[source], tails[source.value], skills[source] = calibrate(examples, quantiles)
         plan.reach(TrainingPhase.CALIBRATING, done / len(answering))
     return FittedModel(
         method=ForecastMethod.QUANTILE_NETWORK,
@@ -44,6 +45,7 @@ def fit_network(
         skill_known_temperature=skills.get(TemperatureSource.REQUEST),
         temperature_scale=examples.temperature_scale,
         calibration=calibration,
+        tails=tails,
         tuning=tuning,
     )
 

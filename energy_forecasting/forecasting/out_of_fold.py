@@ -13,8 +13,10 @@ from energy_forecasting.domain.readings import Values
 from energy_forecasting.forecasting import metrics
 from energy_forecasting.forecasting.calibration import (
     Multipliers,
+    Tails,
     apply_multipliers,
     fit_multipliers,
+    fit_tails,
 )
 from energy_forecasting.forecasting.evaluation import Weights, member_quantiles, standardise
 from energy_forecasting.forecasting.examples import TrainingExamples
@@ -41,13 +43,14 @@ def predict_out_of_fold(
     return quantiles
 
 
-def calibrate(examples: TrainingExamples, quantiles: Values) -> tuple[Multipliers, Skill]:
-    """Fit the multipliers to out-of-fold quantiles, [n, 9], and measure what they then reach."""
+def calibrate(examples: TrainingExamples, quantiles: Values) -> tuple[Multipliers, Tails, Skill]:
+    """Fit multipliers and tails to out-of-fold quantiles, [n, 9]; measure what they then reach."""
     scored = examples.scored
     actual, leads = examples.departures[scored], examples.leads[scored]
     multipliers = fit_multipliers(actual, quantiles[scored], leads)
     calibrated = apply_multipliers(quantiles[scored], leads, multipliers)
-    return multipliers, _skill(examples, calibrated, scored)
+    tails = fit_tails(actual, calibrated, leads)
+    return multipliers, tails, _skill(examples, calibrated, scored)
 
 
 def _skill(examples: TrainingExamples, quantiles: Values, scored: Flags) -> Skill:

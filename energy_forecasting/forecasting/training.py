@@ -114,6 +114,7 @@ def train(
         temperature_std=fitted.temperature_scale.std if fitted.temperature_scale else None,
         quantile_levels=list(QUANTILE_LEVELS),
         calibration={source.value: factors for source, factors in fitted.calibration.items()},
+        tails={**naive.tails, **fitted.tails},
         baseline_residuals=np.round(naive.weights[RESIDUAL_QUANTILES], 6).tolist(),
         tuning=fitted.tuning,
         seed=options.seed,

@@ -1,0 +1,79 @@
+"""What a quantile network forecasts from any number of origins, as training left it.
+
+Nothing learnt after the training enters here; ``live.py`` does that.
+"""
+
+import numpy as np
+
+from energy_forecasting.domain.forecasts import TemperatureSource
+from energy_forecasting.domain.model_card import ModelCard
+from energy_forecasting.domain.readings import Values
+from energy_forecasting.forecasting.calibration import apply_multipliers
+from energy_forecasting.forecasting.evaluation import Weights, ensemble_quantiles
+from energy_forecasting.forecasting.features import TemperatureScale, build_features
+from energy_forecasting.forecasting.grid import Flags, Hours, LocalGrid
+from energy_forecasting.forecasting.recipe import ensemble_members, member_positions
+
+#: Days of history before the origin that a forecast looks at.
+RECENT_DAYS = 42
+
+#: A forecast further outside the training's range than its whole width is not to be believed.
+ABSURD_WIDTHS = 1.0
+
+
+def temperature_scale(card: ModelCard) -> TemperatureScale | None:
+    """Return the scale of a model that can use temperature; None of any other."""
+    if card.temperature_mean is None or card.temperature_std is None:
+        return None
+    return TemperatureScale(mean=card.temperature_mean, std=card.temperature_std)
+
+
+def network_quantiles(
+    card: ModelCard,
+    weights: Weights,
+    grid: LocalGrid,
+    origins: Hours,
+    leads: int,
+    *,
+    temperature_ahead: Values | None,
+) -> Values:
+    """Return calibrated forecasts, [n, leads, 9] in the meter's unit.
+
+    Args:
+        card: of a quantile network.
+        weights: as its artifact holds them.
+        grid: the history; only hours before each origin are looked at.
+        origins: [n] grid hours.
+        leads: hours from each origin on.
+        temperature_ahead: [n, leads] degrees Celsius, for a model that can use them; None asks
+            the members that need none.
+    """
+    sighted = temperature_ahead is not None
+    source = TemperatureSource.REQUEST if sighted else TemperatureSource.UNUSED
+    built = build_features(
+        grid,
+        origins,
+        leads,
+        scale=card.scale,
+        temperature_ahead=temperature_ahead,
+        temperature_scale=temperature_scale(card),
+    )
+    # Members blind to temperature need its columns, but not what is in them.
+    features = np.zeros((len(origins) * leads, len(card.feature_names)), dtype=np.float32)
+    features[:, : len(built.names)] = built.values.reshape(len(features), -1)
+    answering = member_positions(ensemble_members(uses_temperature=card.uses_temperature))
+    departures = apply_multipliers(
+        ensemble_quantiles(weights, features, answering[source]),
+        np.tile(np.arange(leads), len(origins)),
+        card.calibration[source.value],
+    )
+    scaled = departures.reshape(len(origins), leads, -1) * card.scale
+    return np.asarray(built.base[..., None] + scaled)
+
+
+def is_absurd(card: ModelCard, quantiles: Values) -> Flags:
+    """Tell which forecasts, [..., hours, 9], leave what the meter has shown by ABSURD_WIDTHS."""
+    data = card.data
+    margin = ABSURD_WIDTHS * max(data.highest - data.lowest, card.scale)
+    is_sane = (quantiles >= data.lowest - margin) & (quantiles <= data.highest + margin)
+    return np.asarray(~is_sane.all(axis=(-2, -1)))  # NaN is not sane either
