@@ -5,6 +5,12 @@ Starts without Redis and without the meter store and says so under ``/health/``.
 Never imports TensorFlow.
 """
 
+import os
+
+# Forecasts are small: one thread each; more of them would wait for each other. NumPy reads it when
+# it is imported.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 from energy_forecasting import bootstrap
 from energy_forecasting.api.app import create_app
 

@@ -14,14 +14,15 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import structlog
 
-from energy_forecasting.api.schemas import ForecastRequest
+from energy_forecasting.api.schemas import ForecastRequest, MonitoringAnswer
 from energy_forecasting.domain.errors import InvalidRequest
-from energy_forecasting.domain.forecasts import Forecast
+from energy_forecasting.domain.forecasts import Forecast, TemperatureSource
 from energy_forecasting.domain.horizons import MAX_HORIZON_HOURS, Horizon
-from energy_forecasting.domain.meters import Meter
+from energy_forecasting.domain.meters import Meter, MeterSummary
 from energy_forecasting.domain.model_card import ModelCard
+from energy_forecasting.domain.monitoring import advice
 from energy_forecasting.domain.readings import History, to_hourly
-from energy_forecasting.forecasting.forecaster import RECENT_DAYS, Forecaster
+from energy_forecasting.forecasting.forecaster import Forecaster
 from energy_forecasting.meters.store import MeterStore
 from energy_forecasting.registry.artifact import read_card, read_weights
 from energy_forecasting.registry.model_registry import ModelRegistry, no_model
@@ -32,9 +33,6 @@ MODELS_IN_MEMORY = 256
 
 #: Every forecast compares with the same hour of these weeks.
 FOUNDATION = timedelta(weeks=4)
-
-#: A little more than the forecaster looks at: its days are local ones.
-HISTORY_READ = timedelta(days=RECENT_DAYS + 4)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,14 +66,12 @@ class ForecastService:
         """
         forecaster = self._forecaster(meter)
         summary = self._meters.describe(meter)
-        last = summary.last_reading
-        if last is None:  # the store did not look; the newest reading tells
-            last = self._meters.read_history(meter).last
-        next_hour = last.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
+        last = self._last_reading(summary)
+        next_hour = _hour_after(last)
         span = _span(request, next_hour, ZoneInfo(forecaster.card.timezone))
         horizon = _horizon(span, next_hour)
         readings = self._meters.read_history(
-            meter, start=horizon.origin - HISTORY_READ, end=horizon.origin
+            meter, start=forecaster.needs_from(horizon.origin), end=horizon.origin
         )
         history = to_hourly(readings, summary.profile.reading_kind)
         forecast = forecaster.forecast(
@@ -101,6 +97,44 @@ class ForecastService:
             known_share=_known_share(history, horizon.origin),
         )
 
+    def monitor(self, meter: Meter) -> MonitoringAnswer:
+        """Tell how a meter's model has done on the readings since its training.
+
+        Raises:
+            NotFound: the meter has no model.
+            NoDataFound: it has no readings.
+        """
+        forecaster = self._forecaster(meter)
+        card = forecaster.card
+        summary = self._meters.describe(meter)
+        last = self._last_reading(summary)
+        origin = _hour_after(last)
+        readings = self._meters.read_history(meter, start=forecaster.needs_from(origin), end=origin)
+        history = to_hourly(readings, summary.profile.reading_kind)
+        record = forecaster.record(history, origin, TemperatureSource.UNUSED)
+        return MonitoringAnswer(
+            meter_id=meter.meter_id,
+            meter_type=meter.meter_type,
+            version=card.version,
+            method=card.method,
+            unit=card.unit,
+            trained_until=card.data.last_reading,
+            last_reading=last,
+            calibration=record,
+            calibration_known_temperature=forecaster.record(
+                history, origin, TemperatureSource.REQUEST
+            )
+            if card.uses_temperature
+            else None,
+            advice=advice(record),
+        )
+
+    def _last_reading(self, summary: MeterSummary) -> datetime:
+        if summary.last_reading is not None:
+            return summary.last_reading
+        # The store did not look; the newest reading tells.
+        return self._meters.read_history(summary.meter).last
+
     def _forecaster(self, meter: Meter) -> Forecaster:
         path = self._models.champion_path(meter)
         try:
@@ -118,6 +152,11 @@ class ForecastService:
             while len(self._loaded) > MODELS_IN_MEMORY:
                 self._loaded.popitem(last=False)
         return forecaster
+
+
+def _hour_after(last_reading: datetime) -> datetime:
+    """Return the first hour that is not known."""
+    return last_reading.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
 
 
 def _known_share(history: History, origin: datetime) -> float:
@@ -208,5 +247,6 @@ def _from(forecast: Forecast, start: datetime) -> Forecast:
         quantiles=forecast.quantiles[first:],
         median=forecast.median[first:],
         is_baseline=forecast.is_baseline,
+        live=forecast.live,
         temperature_source=forecast.temperature_source,
     )

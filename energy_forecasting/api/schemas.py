@@ -9,6 +9,7 @@ from energy_forecasting.domain.forecasts import QUANTILE_LEVELS, TemperatureSour
 from energy_forecasting.domain.horizons import MAX_HORIZON_HOURS
 from energy_forecasting.domain.meters import METER_ID_PATTERN, METER_TYPE_PATTERN
 from energy_forecasting.domain.model_card import ForecastMethod, ModelCard, Skill
+from energy_forecasting.domain.monitoring import LiveRecord
 from energy_forecasting.domain.quality import QualityReport
 from energy_forecasting.domain.stages import Stage
 from energy_forecasting.tasks.record import TaskRecord
@@ -117,7 +118,7 @@ class ForecastRequest(MeterRequest):
         None, description="Last day (included), or the moment at which the forecast ends"
     )
     quantiles: list[float] = Field(
-        list(QUANTILE_LEVELS), min_length=1, max_length=99, description="Levels between 0 and 1"
+        list(QUANTILE_LEVELS), min_length=1, max_length=99, description="Levels from 0.01 to 0.99"
     )
     temperature: list[float] | None = Field(
         None,
@@ -177,6 +178,10 @@ class ForecastAnswer(BaseModel):
     temperature_source: TemperatureSource
     degraded: bool = Field(description="Trust it less; degraded_reason says why")
     degraded_reason: str | None
+    calibration: LiveRecord | None = Field(
+        description="How the model has done on the readings since its training, which the "
+        "intervals follow; null as long as none has come"
+    )
     quantile_levels: list[float]
     history: list[HistoryPoint]
     forecast: list[ForecastPoint]
@@ -193,6 +198,27 @@ class ModelVersions(BaseModel):
 
     champion: ModelCard
     versions: list[ModelCard] = Field(description="Newest first, the champion among them")
+
+
+class MonitoringAnswer(BaseModel):
+    """How a champion has done since its training."""
+
+    meter_id: str
+    meter_type: str
+    version: str
+    method: ForecastMethod
+    unit: str
+    trained_until: datetime = Field(description="The last reading that the model learnt from")
+    last_reading: datetime
+    calibration: LiveRecord | None = Field(
+        description="Without a temperature ahead, as the API serves by default; null as long as "
+        "no reading has come since the training"
+    )
+    calibration_known_temperature: LiveRecord | None = Field(
+        description="With the measured temperature ahead, which flatters; null where the model "
+        "uses none"
+    )
+    advice: str | None = Field(description="What to do when last week's values serve better")
 
 
 class RollbackRequest(BaseModel):

@@ -17,6 +17,7 @@ from energy_forecasting.api.schemas import (
     ForecastRequest,
     HistoryPoint,
 )
+from energy_forecasting.domain.monitoring import advice
 from energy_forecasting.domain.readings import HOUR, Values, to_datetime
 
 router = APIRouter(prefix="/forecast", tags=["forecast"])
@@ -69,6 +70,7 @@ def _as_answer(result: ForecastResult, history_hours: int) -> ForecastAnswer:
         temperature_source=result.forecast.temperature_source,
         degraded=degraded_reason is not None,
         degraded_reason=degraded_reason,
+        calibration=result.forecast.live,
         quantile_levels=list(result.forecast.levels),
         history=_history_points(result, history_hours),
         forecast=_forecast_points(result),
@@ -81,12 +83,12 @@ def _degraded_reason(result: ForecastResult) -> str | None:
             "The model's forecast lay far outside of what this meter has ever shown; last week's "
             "values answer instead. Train the meter again."
         )
-    if result.known_share >= LEAST_KNOWN_SHARE:
-        return None
-    return (
-        f"Only {result.known_share:.0%} of the hours in the four weeks before the origin were "
-        "measured; the others were filled in."
-    )
+    if result.known_share < LEAST_KNOWN_SHARE:
+        return (
+            f"Only {result.known_share:.0%} of the hours in the four weeks before the origin were "
+            "measured; the others were filled in."
+        )
+    return advice(result.forecast.live)
 
 
 def _forecast_points(result: ForecastResult) -> list[ForecastPoint]:

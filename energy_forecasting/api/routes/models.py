@@ -2,12 +2,13 @@
 
 from fastapi import APIRouter, Response
 
-from energy_forecasting.api.deps import MeterDep, ModelRegistryDep
+from energy_forecasting.api.deps import ForecastServiceDep, MeterDep, ModelRegistryDep
 from energy_forecasting.api.schemas import (
     UNKNOWN,
     ErrorAnswer,
     ModelList,
     ModelVersions,
+    MonitoringAnswer,
     RollbackRequest,
 )
 
@@ -24,6 +25,20 @@ def list_models(models: ModelRegistryDep) -> ModelList:
 def describe_model(meter: MeterDep, models: ModelRegistryDep) -> ModelVersions:
     """Return a meter's champion and the versions kept for rollback."""
     return ModelVersions(champion=models.champion(meter), versions=models.versions(meter))
+
+
+@router.get(
+    "/{meter_type}/{meter_id}/monitoring",
+    summary="Tell how a model has done since its training",
+    responses=UNKNOWN,
+)
+def monitor_model(meter: MeterDep, forecasts: ForecastServiceDep) -> MonitoringAnswer:
+    """Score the champion on the readings of the last 28 days that it has not learnt from.
+
+    Forecasts from every midnight are made again, each from the readings before it, and compared
+    with what followed and with last week's values.
+    """
+    return forecasts.monitor(meter)
 
 
 @router.post(
