@@ -27,8 +27,9 @@ from energy_forecasting.forecasting.calibration import apply_multipliers
 from energy_forecasting.forecasting.evaluation import Weights, ensemble_quantiles
 from energy_forecasting.forecasting.features import TemperatureScale, build_features
 from energy_forecasting.forecasting.grid import Hours, LocalGrid, local_hour, mean_by_hour
-from energy_forecasting.forecasting.imputation import HOURS_PER_DAY, interpolate
+from energy_forecasting.forecasting.imputation import HOURS_PER_DAY, HOURS_PER_WEEK, interpolate
 from energy_forecasting.forecasting.levels import at_levels, checked_levels
+from energy_forecasting.forecasting.quality.outliers import is_intermittent
 from energy_forecasting.forecasting.recipe import ensemble_members, member_positions
 from energy_forecasting.forecasting.seasonal_naive import (
     RESIDUAL_QUANTILES,
@@ -110,6 +111,9 @@ class Forecaster:
                 is_baseline = True
                 table = np.array(self._card.baseline_residuals)
                 quantiles, source = _naive(outlook, table), TemperatureSource.UNUSED
+        # A season that begins is for the model, whatever it lost to zero in the season before.
+        if self._card.zero_median and is_intermittent(outlook.grid.consumption[-HOURS_PER_WEEK:]):
+            quantiles[:, : QUANTILE_LEVELS.index(0.5) + 1] = 0.0
         return Forecast(
             timestamps=timestamps,
             levels=wanted,

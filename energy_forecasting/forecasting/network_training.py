@@ -8,6 +8,7 @@ from energy_forecasting.forecasting.ensemble import EnsembleFitter
 from energy_forecasting.forecasting.examples import TrainingExamples
 from energy_forecasting.forecasting.fitted_model import FittedModel
 from energy_forecasting.forecasting.grid import LocalGrid
+from energy_forecasting.forecasting.honest_hours import folds_of
 from energy_forecasting.forecasting.out_of_fold import calibrate, predict_out_of_fold
 from energy_forecasting.forecasting.progress import ProgressPlan
 from energy_forecasting.forecasting.recipe import DEFAULT_SETTINGS, Settings, member_positions
@@ -45,6 +46,7 @@ def fit_network(
         temperature_scale=examples.temperature_scale,
         calibration=calibration,
         tuning=tuning,
+        folds=folds_of(grid, examples.members),
     )
 
 
