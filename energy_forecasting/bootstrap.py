@@ -11,6 +11,7 @@ from dramatiq.brokers.redis import RedisBroker
 from energy_forecasting import __version__
 from energy_forecasting.api.services import ApiServices
 from energy_forecasting.domain.errors import InvalidRequest
+from energy_forecasting.domain.quality import QualityLimits
 from energy_forecasting.logs import configure_logging
 from energy_forecasting.meters.influx_config import load_influx_config
 from energy_forecasting.meters.sqlite import SqliteMeterStore
@@ -72,6 +73,17 @@ def meter_store(current: Settings) -> MeterStore:
     return SqliteMeterStore(current.sqlite_path)
 
 
+def quality_limits(current: Settings) -> QualityLimits:
+    """Return how bad a history may be, the same for the report and for the training."""
+    return QualityLimits(
+        missing_share=current.quality_max_missing_share,
+        gap_days=current.quality_max_gap_days,
+        flat_share=current.quality_max_flat_share,
+        outlier_share=current.quality_max_outlier_share,
+        negative_share=current.quality_max_negative_share,
+    )
+
+
 def model_registry(current: Settings) -> ModelRegistry:
     """Return the registry of trained models."""
     return ModelRegistry(current.model_store, versions_kept=current.model_versions_kept)
@@ -96,6 +108,7 @@ def api_services(current: Settings) -> ApiServices:
         desk=AdmissionDesk(tasks, TrainingQueue(broker, tasks, url=current.redis_url)),
         meters=meter_store(current),
         models=model_registry(current),
+        limits=quality_limits(current),
     )
 
 
@@ -139,6 +152,7 @@ class WorkerRuntime:
             registry=model_registry(current),
             heart=self._heart,
             history_days=current.history_days,
+            limits=quality_limits(current),
             must_stop=must_stop,
         )
 

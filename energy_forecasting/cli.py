@@ -60,6 +60,11 @@ def list_meters() -> int:
 
 def _show_report(report: ImportReport, screen: Screen) -> None:
     screen.say(f"{report.readings:,} readings of {report.meters} meters imported.")
+    if report.duplicates:
+        screen.warn(
+            f"{report.duplicates:,} lines repeated a timestamp of their meter; the last one given "
+            "was kept."
+        )
     if report.rejected_lines:
         screen.warn(f"{report.rejected_lines:,} lines were left out; the first of them:")
         for rejected in report.rejected[:_REJECTED_SHOWN]:

@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from energy_forecasting.domain.meters import DEFAULT_METER_TYPES
+from energy_forecasting.forecasting.recipe import LONGEST_HISTORY_DAYS
 
 PROJECT_DIR = Path(__file__).resolve().parent.parent
 
@@ -52,7 +53,34 @@ class Settings(BaseSettings):
         DEFAULT_METER_TYPES, description="Meter types that the API accepts (a JSON list)"
     )
     history_days: int = Field(
-        730, ge=21, description="Days of history that a training reads, up to the last reading"
+        730,
+        ge=21,
+        le=LONGEST_HISTORY_DAYS,
+        description="Days of history that a training reads, up to the last reading; at most "
+        f"{LONGEST_HISTORY_DAYS}",
+    )
+    quality_max_missing_share: float = Field(
+        0.5,
+        ge=0,
+        le=0.9,
+        description="A training refuses a history (DATA_QUALITY_ERROR) with a larger share of "
+        "hours missing",
+    )
+    quality_max_gap_days: float | None = Field(
+        None, gt=0, description="... with a longer gap; off: no limit"
+    )
+    quality_max_flat_share: float | None = Field(
+        0.98,
+        ge=0,
+        le=1,
+        description="... with a larger share of hours in runs of one unchanged value, other than "
+        "zero, of a day or longer; 1: no limit",
+    )
+    quality_max_outlier_share: float | None = Field(
+        None, ge=0, le=1, description="... with a larger share of outliers"
+    )
+    quality_max_negative_share: float | None = Field(
+        None, ge=0, le=1, description="... with a larger share of hours below zero"
     )
 
     model_store: Path = Field(
@@ -128,6 +156,8 @@ def settings_table() -> str:
 def _shown(name: str, default: object) -> str:
     if name == "worker_threads":
         return "number of cores"
+    if default is None:
+        return "off"
     if isinstance(default, Path):
         return default.relative_to(PROJECT_DIR).as_posix()
     if isinstance(default, tuple):

@@ -6,7 +6,7 @@ from pathlib import Path
 import h5py
 
 from energy_forecasting.domain.meters import Meter
-from energy_forecasting.domain.model_card import DataSpan, ForecastMethod, ModelCard
+from energy_forecasting.domain.model_card import DataSpan, ForecastMethod, GateReport, ModelCard
 from energy_forecasting.registry.artifact import write_card
 
 METER = Meter(meter_type="water", meter_id="m1")
@@ -43,6 +43,19 @@ def card(version: str, meter: Meter = METER) -> ModelCard:
         seed=0,
         training_seconds=0.1,
         software={},
+    )
+
+
+def gate_report(compared_with: str | None, *, promoted: bool) -> GateReport:
+    return GateReport(
+        compared_with=compared_with,
+        window=None,
+        days=56,
+        challenger_mase=0.8,
+        champion_mase=0.7,
+        p_value=0.5 if promoted else 0.01,
+        promoted=promoted,
+        reason=f"{'Not clearly worse' if promoted else 'Worse'} than the champion.",
     )
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from energy_forecasting.domain.quality import QualityLimits
 from energy_forecasting.meters.store import MeterStore
 from energy_forecasting.registry.model_registry import ModelRegistry
 from energy_forecasting.settings import Settings
@@ -20,3 +21,4 @@ class ApiServices:
     desk: AdmissionDesk
     meters: MeterStore
     models: ModelRegistry
+    limits: QualityLimits

@@ -119,7 +119,7 @@ class InsufficientData(EnergyForecastingError):
 
 
 class DataQualityError(EnergyForecastingError):
-    """The history cannot teach anything: constant, non-numeric or mostly missing."""
+    """The history cannot teach anything, or is worse than the operator's limits allow."""
 
     error_type = "DATA_QUALITY_ERROR"
     http_status = 422

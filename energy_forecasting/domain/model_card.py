@@ -3,11 +3,13 @@
 The card travels inside the artifact. It holds numbers and names, no weights.
 """
 
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from energy_forecasting.domain.quality import QualityReport
 
 #: Raised when a field changes its meaning; a reader refuses what it does not know.
 CARD_SCHEMA_VERSION: Literal[1] = 1
@@ -54,6 +56,11 @@ class Skill(CardPart):
     crps: float = Field(description="Mean quantile loss over .1 to .9, doubled, in scale units")
     coverage80: float = Field(description="Share of hours inside the 80 % interval, out of fold")
     scored_hours: int
+    zero_mase: float | None = Field(
+        default=None,
+        description="For a meter that mostly rests, the error of forecasting zero throughout, on "
+        "the same hours: last week's value is easy to beat there, zero is not",
+    )
 
 
 class Trial(CardPart):
@@ -69,6 +76,51 @@ class TuningReport(CardPart):
     trials: list[Trial] = Field(description="Trial 0 is the default configuration")
     accepted: int = Field(description="Index of the trial in use; 0 keeps the default")
     gain: float = Field(description="1 - best tail_mase / default tail_mase")
+
+
+class Folds(CardPart):
+    """Which hours each member of an ensemble did not learn from.
+
+    Counted back from ``until`` in blocks of hours: the latest blocks taught every member, the
+    others are dealt to the folds in turn, and a member did not learn from the fold it left out.
+    """
+
+    until: datetime = Field(description="Hour after the last one learnt, on the local wall clock")
+    block_hours: int
+    blocks_for_all: int = Field(description="Latest blocks, which taught every member")
+    count: int = Field(description="Folds to which the other blocks are dealt")
+    left_out: list[int] = Field(
+        description="The fold that each member left out; only of the members that need no "
+        "temperature, which come first"
+    )
+
+
+class GateWindow(CardPart):
+    """The days on which two models were compared; days that one of them had learnt left out."""
+
+    first_day: date = Field(description="Local day")
+    last_day: date = Field(description="Local day, included")
+
+
+class GateReport(CardPart):
+    """How a new model did against the champion that it may replace."""
+
+    compared_with: str | None = Field(
+        description="The champion's version; null when its file could not be read"
+    )
+    window: GateWindow | None = Field(description="null when no comparison was possible")
+    days: int = Field(description="Days compared")
+    challenger_mase: float | None = Field(
+        description="The new model's mean absolute error on those days / the smaller one of the "
+        "two models' scales"
+    )
+    champion_mase: float | None = Field(description="The champion's, on the same scale")
+    p_value: float | None = Field(
+        description="Chance of a lead of the champion at least so large if the new model were as "
+        "good: below .05 it is refused"
+    )
+    promoted: bool
+    reason: str = Field(description="A sentence")
 
 
 class ModelCard(CardPart):
@@ -96,6 +148,11 @@ class ModelCard(CardPart):
     feature_names: list[str] = Field(description="Inputs of the network, in order")
     scale: float = Field(description="Mean |y(t) - y(t - 168 h)| of the history, meter's unit")
     non_negative: bool = Field(description="Whether forecasts are floored at zero")
+    zero_median: bool = Field(
+        default=False,
+        description="Zero beat the model's median out of fold (skill.zero_mase), as the meter "
+        "mostly rests; while it does, median and lower quantiles are served as zero",
+    )
     temperature_mean: float | None = None
     temperature_std: float | None = None
     quantile_levels: list[float]
@@ -114,6 +171,20 @@ class ModelCard(CardPart):
         "the intervals of the baseline, which answers should the network's forecast be absurd"
     )
     tuning: TuningReport | None = None
+    folds: Folds | None = Field(
+        default=None, description="None for the seasonal naive, which learns no hour by heart"
+    )
+    gate: GateReport | None = Field(
+        default=None, description="None for a meter's first model: there was nothing to compare"
+    )
+    quality: QualityReport | None = Field(
+        default=None, description="The data report of the history that was trained on"
+    )
     seed: int
     training_seconds: float
     software: dict[str, str] = Field(description="Library to version")
+
+    @property
+    def passed_the_gate(self) -> bool:
+        """Whether it may serve without being named: a first model, or one that was not refused."""
+        return self.gate is None or self.gate.promoted

@@ -4,10 +4,30 @@ It describes readings, it does not judge the building: a season, a closed school
 sensor can look alike, so every finding is a reason to look and none is a proof.
 """
 
+from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class QualityLimits:
+    """How bad a history may be and still be trained on; None means no limit.
+
+    The defaults refuse only what nothing can be learnt from. What is odd but honest, such as a
+    solar plant's negative values or a school's closed summer, is for the operator to judge.
+    """
+
+    #: Share of the hours between first and last that may be missing. With less than half of the
+    #: hours known, most inputs would be guesses.
+    missing_share: float | None = 0.5
+    gap_days: float | None = None  #: longest run of missing hours, in days
+    #: Share of the usable hours in runs of one unchanged value, other than zero, of a day or
+    #: longer. A meter that moves in one week of the year is stuck.
+    flat_share: float | None = 0.98
+    outlier_share: float | None = None  #: share of the usable hours that are outliers
+    negative_share: float | None = None  #: share of the usable hours below zero
 
 
 class Severity(StrEnum):

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from energy_forecasting.domain.forecasts import TemperatureSource
-from energy_forecasting.domain.model_card import ForecastMethod, Skill, TuningReport
+from energy_forecasting.domain.model_card import Folds, ForecastMethod, Skill, TuningReport
 from energy_forecasting.forecasting.calibration import Multipliers, Tails
 from energy_forecasting.forecasting.features import TemperatureScale
 
@@ -26,3 +26,4 @@ class FittedModel:
     calibration: Mapping[TemperatureSource, Multipliers] = field(default_factory=dict)
     tails: Mapping[str, Tails] = field(default_factory=dict)  #: as the card names them
     tuning: TuningReport | None = None
+    folds: Folds | None = None  #: None when no hour is learnt by heart

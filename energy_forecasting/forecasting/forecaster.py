@@ -28,7 +28,7 @@ from energy_forecasting.domain.readings import (
 from energy_forecasting.forecasting.calibration import normal_tails
 from energy_forecasting.forecasting.evaluation import Weights
 from energy_forecasting.forecasting.grid import Hours, LocalGrid, local_hour, mean_by_hour
-from energy_forecasting.forecasting.imputation import HOURS_PER_DAY, interpolate
+from energy_forecasting.forecasting.imputation import HOURS_PER_DAY, HOURS_PER_WEEK, interpolate
 from energy_forecasting.forecasting.levels import at_levels, checked_levels
 from energy_forecasting.forecasting.live import LiveCalibration
 from energy_forecasting.forecasting.model_quantiles import (
@@ -37,6 +37,7 @@ from energy_forecasting.forecasting.model_quantiles import (
     network_quantiles,
     temperature_scale,
 )
+from energy_forecasting.forecasting.quality.outliers import is_intermittent
 from energy_forecasting.forecasting.replay import replay_needs_from
 from energy_forecasting.forecasting.seasonal_naive import (
     RESIDUAL_QUANTILES,
@@ -128,6 +129,9 @@ class Forecaster:
         if not is_baseline:
             hours_of_day = (outlook.origin + outlook.leads) % HOURS_PER_DAY
             quantiles = live.adaptation.apply(quantiles, outlook.leads, hours_of_day)
+        # A season that begins is for the model, whatever it lost to zero in the season before.
+        if self._card.zero_median and is_intermittent(outlook.grid.consumption[-HOURS_PER_WEEK:]):
+            quantiles[:, : QUANTILE_LEVELS.index(0.5) + 1] = 0.0
         tails = self._card.tails.get(own_tails) or normal_tails()
         at_wanted = at_levels(quantiles, wanted, leads=outlook.leads, tails=tails)
         return Forecast(

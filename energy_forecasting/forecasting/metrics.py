@@ -36,6 +36,18 @@ def wape(actual: Values, forecast: Values) -> float | None:
     return float(np.sum(np.abs(actual - forecast)) / used) if used > 0 else None
 
 
+def zero_mase(actual: Values, scale: float) -> float | None:
+    """Mean absolute scaled error of forecasting 0; None unless most values are 0.
+
+    >>> zero_mase(np.array([0.0, 0.0, 3.0]), scale=0.5)
+    2.0
+    >>> zero_mase(np.array([0.0, 1.0]), scale=0.5) is None
+    True
+    """
+    rests = np.count_nonzero(actual == 0) > len(actual) / 2
+    return mase(actual, np.zeros(len(actual)), scale) if rests else None
+
+
 def crps(actual: Values, quantiles: Values, levels: Sequence[float]) -> float:
     """Mean pinball loss over the levels, doubled: approximates the CRPS, in the meter's unit.
 

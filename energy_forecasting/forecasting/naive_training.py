@@ -67,4 +67,5 @@ def _skill(
         crps=metrics.crps(actual, quantiles, QUANTILE_LEVELS) / scale,
         coverage80=metrics.coverage(actual, quantiles[:, 0], quantiles[:, -1]),
         scored_hours=len(actual),
+        zero_mase=metrics.zero_mase(actual, scale),
     )

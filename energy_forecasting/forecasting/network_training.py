@@ -8,6 +8,7 @@ from energy_forecasting.forecasting.ensemble import EnsembleFitter
 from energy_forecasting.forecasting.examples import TrainingExamples
 from energy_forecasting.forecasting.fitted_model import FittedModel
 from energy_forecasting.forecasting.grid import LocalGrid
+from energy_forecasting.forecasting.honest_hours import folds_of
 from energy_forecasting.forecasting.out_of_fold import calibrate, predict_out_of_fold
 from energy_forecasting.forecasting.progress import ProgressPlan
 from energy_forecasting.forecasting.recipe import DEFAULT_SETTINGS, Settings, member_positions
@@ -47,6 +48,7 @@ def fit_network(
         calibration=calibration,
         tails=tails,
         tuning=tuning,
+        folds=folds_of(grid, examples.members),
     )
 
 

@@ -67,4 +67,5 @@ def _skill(examples: TrainingExamples, quantiles: Values, scored: Flags) -> Skil
         crps=metrics.crps(departures, quantiles, QUANTILE_LEVELS),
         coverage80=metrics.coverage(departures, quantiles[:, 0], quantiles[:, -1]),
         scored_hours=len(departures),
+        zero_mase=metrics.zero_mase(examples.grid.consumption[examples.targets[scored]], scale),
     )

@@ -17,10 +17,11 @@ import numpy as np
 from energy_forecasting.domain.calendar import LocalCalendar
 from energy_forecasting.domain.forecasts import QUANTILE_LEVELS
 from energy_forecasting.domain.meters import Meter, MeterProfile
-from energy_forecasting.domain.model_card import DataSpan, ForecastMethod, ModelCard
+from energy_forecasting.domain.model_card import DataSpan, ForecastMethod, ModelCard, Skill
 from energy_forecasting.domain.readings import History, to_datetime
 from energy_forecasting.domain.trainings import ProgressListener, TrainingOptions, TrainingPhase
 from energy_forecasting.forecasting.fitted_model import FittedModel
+from energy_forecasting.forecasting.gate import Contestant, Gate
 from energy_forecasting.forecasting.grid import LocalGrid
 from energy_forecasting.forecasting.naive_network import build_naive_network
 from energy_forecasting.forecasting.naive_training import fit_naive
@@ -53,6 +54,8 @@ def train(
     profile: MeterProfile,
     options: TrainingOptions,
     listener: ProgressListener,
+    *,
+    gate: Gate | None = None,
 ) -> TrainedModel:
     """Train one meter.
 
@@ -63,10 +66,11 @@ def train(
         options: tuning trials and seed.
         listener: called at least twice a second with the share of the work done; an exception
             that it raises ends the training and reaches the caller.
+        gate: compares the new model with the champion for the card; None compares with nothing.
 
     Raises:
         InsufficientData: less than three weeks of history.
-        DataQualityError: constant, infinite or mostly missing.
+        DataQualityError: constant or infinite.
         TrainingFailed: training diverged.
     """
     started = time.perf_counter()
@@ -93,6 +97,10 @@ def train(
         )
         fitted, reason = _better_of(network, naive=naive)
     plan.reach(TrainingPhase.CALIBRATING, 1.0)
+    non_negative = bool(np.nanmin(recent.consumption) >= 0)
+    zero_median = non_negative and _loses_to_zero(fitted.skill)
+    if zero_median:
+        reason += " While the meter mostly rests, zero, a better median, is served."
     card = ModelCard(
         meter_type=meter.meter_type,
         meter_id=meter.meter_id,
@@ -109,7 +117,8 @@ def train(
         uses_temperature=fitted.temperature_scale is not None,
         feature_names=list(fitted.feature_names),
         scale=fitted.scale,
-        non_negative=bool(np.nanmin(recent.consumption) >= 0),
+        non_negative=non_negative,
+        zero_median=zero_median,
         temperature_mean=fitted.temperature_scale.mean if fitted.temperature_scale else None,
         temperature_std=fitted.temperature_scale.std if fitted.temperature_scale else None,
         quantile_levels=list(QUANTILE_LEVELS),
@@ -117,17 +126,21 @@ def train(
         tails={**naive.tails, **fitted.tails},
         baseline_residuals=np.round(naive.weights[RESIDUAL_QUANTILES], 6).tolist(),
         tuning=fitted.tuning,
+        folds=fitted.folds,
         seed=options.seed,
         training_seconds=round(time.perf_counter() - started, 3),
         software={name: version(name) for name in _SOFTWARE},
     )
+    if gate is not None:
+        challenger = Contestant(card=card, weights=fitted.weights)
+        card = card.model_copy(update={"gate": gate(grid, challenger)})
     return TrainedModel(card=card, network=_to_keras(fitted))
 
 
 def _better_of(network: FittedModel, *, naive: FittedModel) -> tuple[FittedModel, str]:
     """Return the model that serves and the sentence that says why."""
     skill = network.skill
-    if skill is None or skill.skill <= 0:
+    if skill is None or not skill.skill > 0:  # NaN does not beat anything either
         return naive, (
             "Last week's values are as good: the network's error out of fold is "
             f"{skill.mase:.3f} against {skill.naive_mase:.3f}."
@@ -138,6 +151,10 @@ def _better_of(network: FittedModel, *, naive: FittedModel) -> tuple[FittedModel
         f"The network beats last week's values out of fold by {skill.skill:.0%}: "
         f"MASE {skill.mase:.3f} against {skill.naive_mase:.3f}."
     )
+
+
+def _loses_to_zero(skill: Skill | None) -> bool:
+    return skill is not None and skill.zero_mase is not None and skill.zero_mase < skill.mase
 
 
 def _to_keras(fitted: FittedModel) -> keras.Model:

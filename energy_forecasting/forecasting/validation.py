@@ -1,6 +1,7 @@
 """Deciding, before any training, whether a history can teach anything at all.
 
-Cheap and without TensorFlow: it runs in the worker, ahead of the trainer process.
+Cheap and without TensorFlow: it runs in the worker, ahead of the trainer process. How bad a
+history may be beyond that is for the operator to limit: ``quality/limits.py``.
 """
 
 from dataclasses import dataclass
@@ -11,9 +12,6 @@ from energy_forecasting.domain.errors import DataQualityError, InsufficientData
 from energy_forecasting.domain.meters import MeterProfile
 from energy_forecasting.domain.readings import HOUR, History
 from energy_forecasting.forecasting.recipe import NAIVE_NEEDS_DAYS, NETWORK_NEEDS_DAYS
-
-#: With less than half of the hours known, most inputs would be guesses.
-MOST_MISSING_SHARE = 0.5
 
 _HOURS_PER_DAY = 24
 
@@ -38,8 +36,7 @@ def validate_history(history: History, profile: MeterProfile) -> HistorySummary:
 
     Raises:
         InsufficientData: less than three weeks; ``have_days`` and ``need_days``.
-        DataQualityError: infinite, not on whole hours, constant or mostly missing;
-            ``problem`` says which.
+        DataQualityError: infinite, not on whole hours or constant; ``problem`` says which.
     """
     _check_form(history)
     known = np.flatnonzero(np.isfinite(history.consumption))
@@ -62,15 +59,6 @@ def validate_history(history: History, profile: MeterProfile) -> HistorySummary:
             need_days=NAIVE_NEEDS_DAYS,
         )
     missing_share = 1.0 - len(known) / hours
-    if missing_share > MOST_MISSING_SHARE:
-        raise DataQualityError(
-            f"{missing_share:.0%} of the hours between the first and the last reading have no "
-            f"usable value; at most {MOST_MISSING_SHARE:.0%} may be missing. "
-            "Readings must be hourly or finer.",
-            problem="mostly_missing",
-            missing_share=round(missing_share, 4),
-            allowed_share=MOST_MISSING_SHARE,
-        )
     values = history.consumption[known]
     if np.ptp(values) == 0:
         raise DataQualityError(

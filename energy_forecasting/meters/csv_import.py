@@ -57,6 +57,7 @@ class ImportReport:
 
     meters: int  #: meters that received readings
     readings: int  #: readings written; of duplicates in the file only the last
+    duplicates: int  #: readings left out because a later line names the same meter and moment
     rejected_lines: int
     rejected: tuple[RejectedLine, ...]  #: the first ``REJECTIONS_SHOWN`` of them
 
@@ -86,12 +87,15 @@ def import_csv(
     readings = _read_readings(path, on_progress or _ignore)
     for meter, profile in described.items():
         store.write_profile(meter, profile)
-    written = 0
+    written, duplicates = 0, 0
     for meter, buffer in readings.buffers.items():
-        written += store.write_readings(meter, iter([buffer.to_history()]))
+        history = buffer.to_history()
+        duplicates += len(buffer.seconds) - len(history)
+        written += store.write_readings(meter, iter([history]))
     return ImportReport(
         meters=len(readings.buffers),
         readings=written,
+        duplicates=duplicates,
         rejected_lines=readings.rejected_lines,
         rejected=tuple(readings.rejected),
     )

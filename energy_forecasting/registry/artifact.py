@@ -5,6 +5,8 @@ file atomically is ``model_registry``'s task; these functions only fill and read
 """
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import h5py
@@ -14,6 +16,9 @@ from pydantic import ValidationError
 
 from energy_forecasting.domain.errors import StorageFailed
 from energy_forecasting.domain.model_card import CARD_SCHEMA_VERSION, ModelCard
+
+#: ``layer/weight`` to its values.
+Weights = dict[str, npt.NDArray[np.float32]]
 
 _CARD = "energy_forecasting_card"
 _WEIGHTS = "model_weights"
@@ -40,11 +45,41 @@ def read_card(path: Path) -> ModelCard:
     Raises:
         StorageFailed: the file is missing, damaged, not one of ours or from a newer release.
     """
+    with _opened(path) as file:
+        return _card_in(file, path)
+
+
+def read_weights(path: Path) -> Weights:
+    """Return the weights of an artifact as ``layer/weight``.
+
+    Raises:
+        StorageFailed: the file is missing, damaged or holds no network.
+    """
+    with _opened(path) as file:
+        return _weights_in(file, path)
+
+
+def read_artifact(path: Path) -> tuple[ModelCard, Weights]:
+    """Return card and weights of one and the same model, even while another takes its place.
+
+    Raises:
+        StorageFailed: as ``read_card`` and ``read_weights``.
+    """
+    with _opened(path) as file:
+        return _card_in(file, path), _weights_in(file, path)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[h5py.File]:
     try:
         with h5py.File(path, "r") as file:
-            text = file.attrs.get(_CARD)
+            yield file
     except OSError as error:
         raise _unreadable(path, error) from error
+
+
+def _card_in(file: h5py.File, path: Path) -> ModelCard:
+    text = file.attrs.get(_CARD)
     if not isinstance(text, str):
         raise StorageFailed(
             f"{path.name} carries no model card, so this system did not write it; "
@@ -69,13 +104,8 @@ def read_card(path: Path) -> ModelCard:
         ) from error
 
 
-def read_weights(path: Path) -> dict[str, npt.NDArray[np.float32]]:
-    """Return the weights of an artifact as ``layer/weight``.
-
-    Raises:
-        StorageFailed: the file is missing, damaged or holds no network.
-    """
-    weights: dict[str, npt.NDArray[np.float32]] = {}
+def _weights_in(file: h5py.File, path: Path) -> Weights:
+    weights: Weights = {}
 
     def collect(name: str, item: object) -> None:
         if isinstance(item, h5py.Dataset):
@@ -83,12 +113,8 @@ def read_weights(path: Path) -> dict[str, npt.NDArray[np.float32]]:
             layer, *_, weight = name.split("/")
             weights[f"{layer}/{weight.removesuffix(':0')}"] = np.asarray(item, dtype=np.float32)
 
-    try:
-        with h5py.File(path, "r") as file:
-            if _WEIGHTS in file:
-                file[_WEIGHTS].visititems(collect)
-    except OSError as error:
-        raise _unreadable(path, error) from error
+    if _WEIGHTS in file:
+        file[_WEIGHTS].visititems(collect)
     if not weights:
         raise _without_network(path)
     return weights

@@ -36,11 +36,12 @@ ABANDONED_S = 24 * 3600.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Publication:
-    """A model that has become the champion."""
+    """A model that has become a version, and perhaps the champion."""
 
     champion: Path
     version: Path
-    previous: Path | None  #: the version that was champion before, if it is still kept
+    previous: Path | None  #: the version that was champion before, if there was one
+    promoted: bool  #: whether it is the champion
 
 
 class ModelRegistry:
@@ -62,8 +63,8 @@ class ModelRegistry:
             self._sweep(folder)
             return folder / f"{uuid4()}{SUFFIX}"
 
-    def publish(self, incoming: Path, card: ModelCard) -> Publication:
-        """Make a finished model a version and the champion of its meter.
+    def publish(self, incoming: Path, card: ModelCard, *, promote: bool = True) -> Publication:
+        """Make a finished model a version of its meter and, unless it was refused, the champion.
 
         Raises:
             StorageFailed: the disk is full or the folder cannot be written; nothing has changed
@@ -71,30 +72,37 @@ class ModelRegistry:
         """
         meter = Meter(meter_type=card.meter_type, meter_id=card.meter_id)
         champion = self.champion_path(meter)
-        version = self._version_path(meter, card)
-        previous = self._champion_version(meter)
+        version = self._version_path(meter, card.version)
+        previous = self._champion_file(meter)
         with self._storage_faults_translated("save"):
             version.parent.mkdir(parents=True, exist_ok=True)
             _flush(incoming)
             incoming.replace(version)
             _flush(version.parent)
-            self._promote(version, champion)
-            self._prune(meter, keep={version, previous})
-        return Publication(champion=champion, version=version, previous=previous)
+            if promote:
+                self._promote(version, champion)
+            self._prune(meter, keep={version, previous, self._champion_file(meter)})
+        return Publication(champion=champion, version=version, previous=previous, promoted=promote)
 
     def retract(self, publication: Publication) -> None:
-        """Take a publication back, because its task ended before it could succeed."""
+        """Take a publication back, because its task ended before it could succeed.
+
+        A champion that somebody else has put in its place meanwhile stays.
+        """
+        serves = _version_in(publication.champion) == publication.version.stem
         with self._storage_faults_translated("restore"):
-            if publication.previous is not None and publication.previous.exists():
-                self._promote(publication.previous, publication.champion)
-            else:
-                publication.champion.unlink(missing_ok=True)
+            if publication.promoted and serves:
+                if publication.previous is not None and publication.previous.exists():
+                    self._promote(publication.previous, publication.champion)
+                else:
+                    publication.champion.unlink(missing_ok=True)
             publication.version.unlink(missing_ok=True)
 
     def rollback(self, meter: Meter, version: str | None = None) -> ModelCard:
-        """Make an earlier version the champion again; None takes the one before the champion.
+        """Make a version the champion; None takes the latest promoted one before the champion.
 
-        Nothing is deleted, so a rollback can itself be rolled back by naming the version.
+        A version that the gate refused serves only when it is named. Nothing is deleted, so a
+        rollback can itself be rolled back by naming the version.
 
         Raises:
             NotFound: the meter has no model, or not that version.
@@ -103,7 +111,7 @@ class ModelRegistry:
         kept = self.versions(meter)
         if version is None:
             current = self.champion(meter).version
-            earlier = [card for card in kept if card.version < current]
+            earlier = [card for card in kept if card.version < current and card.passed_the_gate]
             if not earlier:
                 raise Conflict(
                     f"{meter} has no version before {current}; there is nothing to go back to.",
@@ -119,7 +127,7 @@ class ModelRegistry:
                 )
             card = named[0]
         with self._storage_faults_translated("restore"):
-            self._promote(self._version_path(meter, card), self.champion_path(meter))
+            self._promote(self._version_path(meter, card.version), self.champion_path(meter))
         return card
 
     def delete(self, meter: Meter) -> None:
@@ -154,6 +162,10 @@ class ModelRegistry:
             raise no_model(meter)
         return read_card(path)
 
+    def champion_version(self, meter: Meter) -> str | None:
+        """Return the champion's version; None without a champion that can be read."""
+        return _version_in(self.champion_path(meter))
+
     def versions(self, meter: Meter) -> list[ModelCard]:
         """Return the cards of the versions kept, newest first.
 
@@ -174,15 +186,12 @@ class ModelRegistry:
     def _versions_folder(self, meter: Meter) -> Path:
         return self.root / meter.meter_type / f"{meter.meter_id}.versions"
 
-    def _version_path(self, meter: Meter, card: ModelCard) -> Path:
-        return self._versions_folder(meter) / f"{card.version}{SUFFIX}"
+    def _version_path(self, meter: Meter, version: str) -> Path:
+        return self._versions_folder(meter) / f"{version}{SUFFIX}"
 
-    def _champion_version(self, meter: Meter) -> Path | None:
-        try:
-            card = self.champion(meter)
-        except (NotFound, StorageFailed):  # none yet, or one that a damaged disk has taken
-            return None
-        return self._version_path(meter, card)
+    def _champion_file(self, meter: Meter) -> Path | None:
+        version = self.champion_version(meter)
+        return None if version is None else self._version_path(meter, version)
 
     def _promote(self, version: Path, champion: Path) -> None:
         beside = self.root / INCOMING / f"{uuid4()}{SUFFIX}"
@@ -230,6 +239,13 @@ def no_model(meter: Meter) -> NotFound:
         meter_id=meter.meter_id,
         meter_type=meter.meter_type,
     )
+
+
+def _version_in(champion: Path) -> str | None:
+    try:
+        return read_card(champion).version
+    except StorageFailed:  # none yet, deleted, or one that a damaged disk has taken
+        return None
 
 
 def _flush(path: Path) -> None:

@@ -17,12 +17,15 @@ import structlog
 from energy_forecasting.domain.errors import EnergyForecastingError, TrainingFailed
 from energy_forecasting.domain.meters import Meter, MeterProfile, MeterSummary
 from energy_forecasting.domain.model_card import ModelCard
-from energy_forecasting.domain.readings import History, to_hourly
+from energy_forecasting.domain.quality import QualityLimits, QualityReport
+from energy_forecasting.domain.readings import History
 from energy_forecasting.domain.stages import STAGE_MESSAGE, Stage, training_progress
 from energy_forecasting.domain.trainings import TrainingOptions, TrainingPhase, TrainingProgress
-from energy_forecasting.forecasting.validation import validate_history
+from energy_forecasting.forecasting.quality.report import examine
 from energy_forecasting.meters.store import MeterStore
+from energy_forecasting.registry.artifact import write_card
 from energy_forecasting.registry.model_registry import ModelRegistry
+from energy_forecasting.tasks.champion_gate import settled
 from energy_forecasting.tasks.queue import TrainingQueue
 from energy_forecasting.tasks.task_store import Claim, TaskGone, TaskStore
 from energy_forecasting.tasks.trainer_process import TrainingJob
@@ -31,6 +34,9 @@ from energy_forecasting.tasks.workers import RunningTask, WorkerHeart
 
 FIRST_RETRY_DELAY_S = 2.0
 LONGEST_RETRY_DELAY_S = 60.0
+
+#: Of the data report in a task's result; the card has all of it.
+_QUALITY_SHOWN = {"verdict", "verdict_reason", "findings"}
 
 logger = structlog.get_logger("task.train_model")
 
@@ -61,6 +67,7 @@ class TrainingPipeline:
         registry: ModelRegistry,
         heart: WorkerHeart,
         history_days: int,
+        limits: QualityLimits,
         must_stop: Callable[[], bool],
     ) -> None:
         self._store = store
@@ -70,6 +77,7 @@ class TrainingPipeline:
         self._registry = registry
         self._heart = heart
         self._history = timedelta(days=history_days)
+        self._limits = limits
         self._must_stop = must_stop
 
     def run(self, task_id: str) -> None:
@@ -116,16 +124,20 @@ class TrainingPipeline:
     def _train_and_publish(self, claim: Claim, running: RunningTask) -> None:
         fetched = self._fetch(claim, running)
         self._enter(claim, running, Stage.VALIDATING_DATA)
-        profile = fetched.summary.profile
-        hourly = to_hourly(fetched.history, profile.reading_kind)
-        validate_history(hourly, profile)
+        examination = examine(fetched.history, fetched.summary.profile, limits=self._limits)
+        if examination.objection is not None:
+            raise examination.objection
         self._enter(claim, running, Stage.TRAINING_MODEL)
         started = time.monotonic()
         incoming = self._registry.incoming_path()
         try:
-            card = self._train(claim, running, profile, hourly, incoming)
+            card = self._train(
+                claim, running, fetched.summary.profile, examination.hourly, incoming
+            )
             training_seconds = time.monotonic() - started
             self._enter(claim, running, Stage.SAVING_MODEL)
+            card = self._complete(card, claim.meter, examination.report)
+            write_card(incoming, card)
             self._publish(claim, incoming, card, fetched, training_seconds)
         finally:
             incoming.unlink(missing_ok=True)
@@ -156,6 +168,7 @@ class TrainingPipeline:
             history=hourly,
             options=TrainingOptions(max_trials=int(claim.options.get("max_trials", 0))),
             artifact=incoming,
+            champion=self._registry.champion_path(claim.meter),
         )
         reported: tuple[int, TrainingPhase | None] = (training_progress(0.0), None)
 
@@ -174,6 +187,11 @@ class TrainingPipeline:
 
         return self._trainers.train(job, on_progress=report, raise_if_gone=raise_if_gone)
 
+    def _complete(self, card: ModelCard, meter: Meter, report: QualityReport) -> ModelCard:
+        """Add to a card what the trainer could not know."""
+        gate = settled(card.gate, self._registry.champion_version(meter))
+        return card.model_copy(update={"gate": gate, "quality": report})
+
     def _publish(
         self,
         claim: Claim,
@@ -182,11 +200,12 @@ class TrainingPipeline:
         fetched: Fetched,
         training_seconds: float,
     ) -> None:
-        publication = self._registry.publish(incoming, card)
-        path = _shown_path(publication.champion)
+        promoted = card.passed_the_gate
+        publication = self._registry.publish(incoming, card, promote=promoted)
+        path = _shown_path(publication.champion if promoted else publication.version)
         result = {
             "status": "success",
-            "message": f"Model trained and saved at {path}",
+            "message": _outcome(card, path),
             "details": _result_details(claim.meter, card, fetched, path, training_seconds),
         }
         try:
@@ -197,11 +216,12 @@ class TrainingPipeline:
             self._registry.retract(publication)
             raise
         logger.info(
-            "Model trained and saved",
+            "Model trained and saved" if promoted else "Model trained, the champion keeps serving",
             path=path,
             method=card.method,
             seconds=round(training_seconds, 2),
             skill=round(card.skill.skill, 3) if card.skill else None,
+            gate=card.gate.reason if card.gate else None,
         )
 
     def _enter(self, claim: Claim, running: RunningTask, stage: Stage) -> None:
@@ -269,6 +289,16 @@ def _shown_path(path: Path) -> str:
     ).as_posix()
 
 
+def _outcome(card: ModelCard, path: str) -> str:
+    if card.gate is None or card.gate.promoted:
+        return f"Model trained and saved at {path}"
+    return (
+        f"Model trained and kept at {path}, but the champion keeps serving. {card.gate.reason} "
+        f"To serve it all the same: POST /models/{card.meter_type}/{card.meter_id}/rollback with "
+        f"version {card.version}."
+    )
+
+
 def _result_details(
     meter: Meter, card: ModelCard, fetched: Fetched, path: str, training_seconds: float
 ) -> dict[str, Any]:
@@ -283,4 +313,9 @@ def _result_details(
         "model_version": card.version,
         "method": card.method,
         "skill": card.skill.model_dump() if card.skill else None,
+        "promoted": card.passed_the_gate,
+        "gate": card.gate.model_dump(mode="json") if card.gate else None,
+        "quality": card.quality.model_dump(mode="json", include=_QUALITY_SHOWN)
+        if card.quality
+        else None,
     }

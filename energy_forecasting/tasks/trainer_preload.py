@@ -30,5 +30,6 @@ with _native_stderr_silenced():
     from energy_forecasting.forecasting.training import train
     from energy_forecasting.forecasting.warm_up import warm_up
     from energy_forecasting.registry.artifact import write_card
+    from energy_forecasting.tasks.champion_gate import gate_of
 
-__all__ = ["train", "warm_up", "write_card"]
+__all__ = ["gate_of", "train", "warm_up", "write_card"]

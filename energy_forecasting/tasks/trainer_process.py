@@ -58,6 +58,7 @@ class TrainingJob:
     history: History
     options: TrainingOptions
     artifact: Path  #: where the trainer writes the model; outside of what readers look at
+    champion: Path | None = None  #: what it is compared with, if a file stands there
 
 
 _board: MutableSequence[float] = [0.0] * len(Board)
@@ -79,10 +80,11 @@ def prepare_trainer(board: MutableSequence[float]) -> None:
 
 def run_training(job: TrainingJob) -> ModelCard:
     """Train one meter and write the artifact; return its card."""
-    from energy_forecasting.tasks.trainer_preload import train, write_card  # noqa: PLC0415
+    from energy_forecasting.tasks.trainer_preload import gate_of, train, write_card  # noqa: PLC0415
 
     _show(TrainingProgress(fraction=0.0, phase=TrainingPhase.PREPARING))
-    trained = train(job.history, job.meter, job.profile, job.options, _show)
+    gate = gate_of(job.champion) if job.champion else None
+    trained = train(job.history, job.meter, job.profile, job.options, _show, gate=gate)
     trained.network.save(job.artifact)
     write_card(job.artifact, trained.card)
     return trained.card

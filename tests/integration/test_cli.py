@@ -46,6 +46,17 @@ def test_imported_meters_are_listed(environment: dict[str, str], tmp_path: Path)
     assert "2024-01-01 01:00 UTC" in listed.stdout
 
 
+def test_repeated_timestamps_are_told(environment: dict[str, str], tmp_path: Path) -> None:
+    readings = tmp_path / "readings.csv"
+    readings.write_text(GOOD + "gas,hall,2024-01-01T01:00:00Z,3.5\n")
+
+    imported = command(environment, "import", str(readings))
+
+    assert imported.returncode == 0
+    assert "2 readings of 1 meters imported." in imported.stdout
+    assert "1 lines repeated a timestamp" in imported.stdout
+
+
 def test_bad_lines_are_named_and_the_exit_code_tells(
     environment: dict[str, str], tmp_path: Path
 ) -> None:

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from energy_forecasting.bootstrap import quality_limits
+from energy_forecasting.domain.quality import QualityLimits
 from energy_forecasting.settings import WrongSetting, read_settings, settings_table
 from tests.conftest import PROJECT_DIR
 
@@ -20,7 +22,15 @@ def test_the_environment_overrides_a_default(monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.mark.parametrize(
     ("variable", "value"),
-    [("WORKER_THREADS", "0"), ("DEBUG", "maybe"), ("LOG_FORMAT", "xml"), ("METER_TYPES", "water")],
+    [
+        ("WORKER_THREADS", "0"),
+        ("DEBUG", "maybe"),
+        ("LOG_FORMAT", "xml"),
+        ("METER_TYPES", "water"),
+        ("HISTORY_DAYS", "2000"),
+        ("QUALITY_MAX_MISSING_SHARE", "1"),
+        ("QUALITY_MAX_GAP_DAYS", "0"),
+    ],
 )
 def test_a_wrong_setting_is_named(
     monkeypatch: pytest.MonkeyPatch, variable: str, value: str
@@ -30,6 +40,22 @@ def test_a_wrong_setting_is_named(
     with pytest.raises(WrongSetting) as refused:
         read_settings()
     assert variable.lower() in str(refused.value).lower()
+
+
+def test_the_limits_of_data_quality_come_from_the_settings(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert quality_limits(read_settings()) == QualityLimits()
+
+    monkeypatch.setenv("QUALITY_MAX_MISSING_SHARE", "0.1")
+    monkeypatch.setenv("QUALITY_MAX_GAP_DAYS", "14")
+    monkeypatch.setenv("QUALITY_MAX_FLAT_SHARE", "0.2")
+    monkeypatch.setenv("QUALITY_MAX_OUTLIER_SHARE", "0.3")
+    monkeypatch.setenv("QUALITY_MAX_NEGATIVE_SHARE", "0.4")
+
+    assert quality_limits(read_settings()) == QualityLimits(
+        missing_share=0.1, gap_days=14, flat_share=0.2, outlier_share=0.3, negative_share=0.4
+    )
 
 
 def test_the_table_in_readme_is_the_one_made_from_the_settings() -> None:

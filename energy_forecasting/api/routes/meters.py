@@ -46,7 +46,7 @@ def report_quality(meter: MeterDep, services: ServicesDep) -> QualityAnswer:
     span = timedelta(days=services.settings.history_days)
     start = summary.last_reading - span if summary.last_reading else None
     history = services.meters.read_history(meter, start=start)
-    report = quality_report(history, summary.profile)
+    report = quality_report(history, summary.profile, limits=services.limits)
     return QualityAnswer(
         meter_id=meter.meter_id,
         meter_type=meter.meter_type,

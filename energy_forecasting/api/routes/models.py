@@ -49,9 +49,10 @@ def monitor_model(meter: MeterDep, forecasts: ForecastServiceDep) -> MonitoringA
 def rollback(
     meter: MeterDep, models: ModelRegistryDep, request: RollbackRequest | None = None
 ) -> ModelVersions:
-    """Serve forecasts from an earlier version; without a body, from the one before the champion.
+    """Serve forecasts from an earlier version; without a body, from the last one before it.
 
-    The next training replaces it again.
+    Versions that were refused, because they were worse than the champion of their day, are passed
+    over, but serve when they are named. A later training replaces the champion if it is not worse.
     """
     champion = models.rollback(meter, request.version if request else None)
     return ModelVersions(champion=champion, versions=models.versions(meter))

@@ -5,6 +5,7 @@ training would learn from, the readings brought onto whole hours; only the steps
 and the temperature are those of the readings themselves. It repairs nothing.
 """
 
+from dataclasses import dataclass
 from datetime import date
 
 import numpy as np
@@ -20,6 +21,7 @@ from energy_forecasting.domain.quality import (
     ClockJump,
     LevelShift,
     Outlier,
+    QualityLimits,
     QualityMeasures,
     QualityReport,
     Severity,
@@ -38,6 +40,7 @@ from energy_forecasting.forecasting.imputation import HOURS_PER_DAY
 from energy_forecasting.forecasting.quality.clock_jumps import by_day, clock_jumps
 from energy_forecasting.forecasting.quality.findings import find
 from energy_forecasting.forecasting.quality.level_shift import largest_step
+from energy_forecasting.forecasting.quality.limits import DEFAULT_LIMITS, beyond_limits
 from energy_forecasting.forecasting.quality.outliers import (
     OUTLIER_DISTANCE,
     deviations,
@@ -57,21 +60,46 @@ _DAY_NEEDS_HOURS = 18
 _WORKING_DAYS = 5  #: Monday to Friday
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Examination:
+    """What a look at a history brought: the report and, for a training, what follows from it."""
+
+    report: QualityReport
+    hourly: History  #: on whole hours, as a training learns from it
+    objection: EnergyForecastingError | None  #: what a training refuses it with; has the report
+
+
 def quality_report(
-    history: History, profile: MeterProfile, *, duplicates: int | None = None
+    history: History,
+    profile: MeterProfile,
+    *,
+    limits: QualityLimits = DEFAULT_LIMITS,
+    duplicates: int | None = None,
 ) -> QualityReport:
-    """Report on a history as the store gave it.
+    """Report on a history as the store gave it; see ``examine``."""
+    return examine(history, profile, limits=limits, duplicates=duplicates).report
+
+
+def examine(
+    history: History,
+    profile: MeterProfile,
+    *,
+    limits: QualityLimits = DEFAULT_LIMITS,
+    duplicates: int | None = None,
+) -> Examination:
+    """Measure a history and decide whether one may train on it.
 
     Never raises for bad data: what a training refuses makes the verdict ``unusable``.
 
     Args:
         history: readings of any step, at least one.
         profile: the meter's unit, time zone, country and what a reading means.
+        limits: how bad it may be.
         duplicates: repeated timestamps that the caller saw; None when it cannot know.
     """
     hourly = to_hourly(history, profile.reading_kind)
-    objection = _objection(hourly, profile)
     measures = _measures(history, hourly, profile, duplicates)
+    objection = _objection(hourly, profile, measures, limits)
     findings = find(measures, objection, profile.unit)
     if objection is not None:
         verdict, reason = Verdict.UNUSABLE, objection.message
@@ -79,18 +107,23 @@ def quality_report(
         verdict, reason = Verdict.USABLE, findings[0].message
     else:
         verdict, reason = Verdict.GOOD, "Nothing was found that would harm a forecast."
-    return QualityReport(
+    report = QualityReport(
         **dict(measures), verdict=verdict, verdict_reason=reason, findings=findings
     )
+    if objection is not None:
+        objection.details["quality"] = report.model_dump(mode="json")
+    return Examination(report=report, hourly=hourly, objection=objection)
 
 
-def _objection(hourly: History, profile: MeterProfile) -> EnergyForecastingError | None:
-    """Return what a training would refuse the history with."""
+def _objection(
+    hourly: History, profile: MeterProfile, measures: QualityMeasures, limits: QualityLimits
+) -> EnergyForecastingError | None:
+    """Return what a training refuses the history with."""
     try:
         validate_history(hourly, profile)
     except (InsufficientData, DataQualityError) as error:
         return error
-    return None
+    return beyond_limits(measures, limits)
 
 
 def _measures(

@@ -41,6 +41,16 @@ def test_a_meter_that_cannot_be_trained_has_a_report_too(
     assert answer.json()["findings"][0]["code"] == "INSUFFICIENT_DATA"
 
 
+def test_the_verdict_follows_the_limits_that_were_set(settings: Settings) -> None:
+    strict = settings.model_copy(update={"quality_max_missing_share": 0.005})
+    with TestClient(create_app(bootstrap.api_services(strict))) as api:
+        body = api.get("/meters/water/bwdf_dma_05/quality").json()
+
+    assert body["verdict"] == "unusable"
+    assert body["findings"][0]["code"] == "DATA_QUALITY_ERROR"
+    assert "QUALITY_MAX_MISSING_SHARE" in body["verdict_reason"]
+
+
 def test_an_unknown_meter_has_none(api: TestClient) -> None:
     answer = api.get("/meters/water/nobody/quality")
 

@@ -11,10 +11,13 @@ from dramatiq.brokers.redis import RedisBroker
 
 from energy_forecasting.domain.errors import ConnectionFailed, StorageFailed
 from energy_forecasting.domain.meters import Meter, MeterProfile
-from energy_forecasting.domain.model_card import ModelCard
+from energy_forecasting.domain.model_card import GateReport, ModelCard
+from energy_forecasting.domain.quality import QualityLimits, Verdict
 from energy_forecasting.domain.readings import HOUR, History
 from energy_forecasting.domain.stages import Stage
 from energy_forecasting.domain.trainings import ProgressListener, TrainingPhase, TrainingProgress
+from energy_forecasting.forecasting.quality.limits import DEFAULT_LIMITS
+from energy_forecasting.forecasting.quality.report import quality_report
 from energy_forecasting.meters.memory import InMemoryMeterStore
 from energy_forecasting.meters.store import StoreStatus
 from energy_forecasting.registry.model_registry import ModelRegistry
@@ -25,7 +28,7 @@ from energy_forecasting.tasks.redis_client import api_redis
 from energy_forecasting.tasks.task_store import TaskStore
 from energy_forecasting.tasks.trainer_process import TrainingJob
 from energy_forecasting.tasks.workers import WorkerHeart, WorkerRegistry
-from tests.model_cards import METER, card, write_artifact
+from tests.model_cards import METER, card, gate_report, write_artifact
 
 pytestmark = pytest.mark.redis
 
@@ -36,6 +39,8 @@ class QuickTrainers:
     def __init__(self) -> None:
         self.before_return: Callable[[], None] = lambda: None
         self.error: Exception | None = None
+        self.version = "v1"
+        self.gate: GateReport | None = None
 
     def train(
         self,
@@ -49,7 +54,7 @@ class QuickTrainers:
         raise_if_gone()
         if self.error:
             raise self.error
-        made = card("v1", job.meter)
+        made = card(self.version, job.meter).model_copy(update={"gate": self.gate})
         write_artifact(job.artifact, made)
         return made
 
@@ -64,7 +69,14 @@ class StoreAway(InMemoryMeterStore):
 class World:
     """One worker's parts, without threads."""
 
-    def __init__(self, url: str, models: Path, meters: InMemoryMeterStore) -> None:
+    def __init__(
+        self,
+        url: str,
+        models: Path,
+        meters: InMemoryMeterStore,
+        *,
+        limits: QualityLimits = DEFAULT_LIMITS,
+    ) -> None:
         self.client: redis.Redis = api_redis(url)
         self.broker: RedisBroker = redis_broker(api_redis(url, decode_responses=False))
         self.store = TaskStore(self.client, url=url, retention=timedelta(days=1))
@@ -81,6 +93,7 @@ class World:
                 WorkerRegistry(self.client, url=url), self.store, version="1", trainer_pids=list
             ),
             history_days=730,
+            limits=limits,
             must_stop=lambda: self.must_stop,
         )
 
@@ -192,7 +205,7 @@ def test_a_store_that_is_away_is_tried_again_and_then_given_up(
 def test_a_model_that_cannot_be_saved_is_retried(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(*_: object) -> None:
+    def full(*_: object, **__: object) -> None:
         raise StorageFailed("Could not save a model in models/: No space left on device.")
 
     monkeypatch.setattr(world.models, "publish", full)
@@ -231,8 +244,8 @@ def test_a_task_cancelled_while_it_is_saved_takes_its_model_back(
     task_id = world.store.admit(METER, {}).task_id
     publish = world.models.publish
 
-    def publish_then_cancel(incoming: Path, made: ModelCard) -> object:
-        publication = publish(incoming, made)
+    def publish_then_cancel(incoming: Path, made: ModelCard, *, promote: bool) -> object:
+        publication = publish(incoming, made, promote=promote)
         world.store.cancel(task_id)
         return publication
 
@@ -241,6 +254,141 @@ def test_a_task_cancelled_while_it_is_saved_takes_its_model_back(
 
     assert record.status is Stage.CANCELLED
     assert world.models.champions() == []
+
+
+def test_a_model_that_is_worse_is_kept_and_the_champion_serves_on(world: World) -> None:
+    world.train()
+    world.trainers.version = "v2"
+    world.trainers.gate = gate_report("v1", promoted=False)
+    record = world.train()
+
+    assert record.status is Stage.SUCCESS
+    assert record.result is not None
+    assert "the champion keeps serving. Worse than the champion." in record.result["message"]
+    assert "/rollback with version v2" in record.result["message"]
+    details = record.result["details"]
+    assert details["promoted"] is False
+    assert details["gate"]["challenger_mase"] == 0.8
+    assert details["model_path"].endswith("water/m1.versions/v2.h5")
+    assert world.models.champion(METER).version == "v1"
+    refused = world.models.versions(METER)[0]
+    assert refused.gate == world.trainers.gate
+
+
+def test_a_model_that_is_not_worse_takes_over_with_the_documented_message(world: World) -> None:
+    world.train()
+    world.trainers.version = "v2"
+    world.trainers.gate = gate_report("v1", promoted=True)
+    record = world.train()
+
+    assert record.result is not None
+    assert record.result["message"].startswith("Model trained and saved at ")
+    assert record.result["message"].endswith("water/m1.h5")
+    assert record.result["details"]["promoted"] is True
+    assert world.models.champion(METER).version == "v2"
+
+
+def test_a_rollback_while_a_training_runs_stands(world: World) -> None:
+    # Given the champion v2, against which v3 is measured, and a rollback to v1 meanwhile
+    world.train()
+    world.trainers.version = "v2"
+    world.train()
+    world.trainers.version = "v3"
+    world.trainers.gate = gate_report("v2", promoted=True)
+
+    def roll_back() -> None:
+        world.models.rollback(METER)
+
+    world.trainers.before_return = roll_back
+    # When
+    record = world.train()
+    # Then
+    assert record.result is not None
+    assert record.result["details"]["promoted"] is False
+    assert "changed to v1 while this model was trained" in record.result["message"]
+    assert world.models.champion(METER).version == "v1"
+    assert [each.version for each in world.models.versions(METER)] == ["v3", "v2", "v1"]
+
+
+def test_a_refused_model_serves_when_the_champion_was_deleted_meanwhile(world: World) -> None:
+    world.train()
+    world.trainers.version = "v2"
+    world.trainers.gate = gate_report("v1", promoted=False)
+    world.trainers.before_return = lambda: world.models.delete(METER)
+    record = world.train()
+
+    assert record.result is not None
+    assert record.result["details"]["promoted"] is True
+    champion = world.models.champion(METER)
+    assert champion.version == "v2"
+    assert champion.gate is not None
+    assert champion.gate.promoted
+
+
+def test_a_task_cancelled_while_its_refused_model_is_saved_leaves_no_version(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.train()
+    world.trainers.version = "v2"
+    world.trainers.gate = gate_report("v1", promoted=False)
+    task_id = world.store.admit(METER, {}).task_id
+    publish = world.models.publish
+
+    def publish_then_cancel(incoming: Path, made: ModelCard, *, promote: bool) -> object:
+        publication = publish(incoming, made, promote=promote)
+        world.store.cancel(task_id)
+        return publication
+
+    monkeypatch.setattr(world.models, "publish", publish_then_cancel)
+    record = world.run(task_id)
+
+    assert record.status is Stage.CANCELLED
+    assert [each.version for each in world.models.versions(METER)] == ["v1"]
+    assert world.models.champion(METER).version == "v1"
+
+
+def test_the_data_report_stands_on_the_card_and_in_short_in_the_result(
+    world: World, meters: InMemoryMeterStore
+) -> None:
+    record = world.train()
+
+    expected = quality_report(meters.read_history(METER), MeterProfile())
+    assert world.models.champion(METER).quality == expected
+    assert record.result is not None
+    shown = record.result["details"]["quality"]
+    assert set(shown) == {"verdict", "verdict_reason", "findings"}
+    assert shown["verdict"] == expected.verdict
+    assert [each["code"] for each in shown["findings"]] == [each.code for each in expected.findings]
+
+
+def test_a_history_beyond_a_limit_is_refused_with_the_report(
+    redis_url: str, tmp_path: Path, meters: InMemoryMeterStore
+) -> None:
+    # Given a week without readings where three days are allowed
+    full = history(200)
+    gap = np.r_[0:2000, 2168 : len(full)]
+    meter = Meter(meter_type="water", meter_id="gap")
+    meters.write_profile(meter, MeterProfile())
+    made = History(
+        timestamps=full.timestamps[gap],
+        consumption=full.consumption[gap],
+        temperature=full.temperature[gap],
+    )
+    meters.write_readings(meter, iter([made]))
+    limits = QualityLimits(gap_days=3)
+    world = World(redis_url, tmp_path, meters, limits=limits)
+    # When
+    record = world.train(meter)
+    world.close()
+    # Then
+    report = quality_report(made, MeterProfile(), limits=limits)
+    assert report.verdict is Verdict.UNUSABLE
+    assert record.status is Stage.FAILED
+    assert record.error == report.verdict_reason
+    assert record.error_details is not None
+    assert record.error_details["type"] == "DATA_QUALITY_ERROR"
+    assert record.error_details["problem"] == "long_gap"
+    assert record.error_details["quality"] == report.model_dump(mode="json")
 
 
 def test_a_stopping_worker_returns_its_task_to_the_queue(world: World) -> None:

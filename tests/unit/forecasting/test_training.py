@@ -188,6 +188,48 @@ def test_gaps_spikes_and_a_zero_summer_are_survived(make_history: HistoryFactory
     assert trained.card.data.missing_share == pytest.approx(0.2, abs=0.02)
 
 
+@pytest.mark.parametrize(
+    ("kind", "zero_median"), [("habit", False), ("whim", True), ("five uses", True)]
+)
+@pytest.mark.parametrize("days", [60, 200])
+def test_a_meter_that_mostly_rests_is_trained_and_served_sensibly(
+    make_history: HistoryFactory, tmp_path: Path, kind: str, days: int, *, zero_median: bool
+) -> None:
+    # Given a home that draws water at its hours, at any hour, or every other month
+    history = make_history(days=days)
+    generator = np.random.default_rng(0)
+    hours = np.arange(len(history))
+    draws = {
+        "habit": np.where(np.isin(hours % 24, [6, 7, 18, 19]), 0.9, 0.01),
+        "whim": np.full(len(hours), 0.2),
+        "five uses": (hours % 1000 == 900).astype(float),
+    }[kind]
+    used = generator.random(len(hours)) < draws
+    amounts = generator.uniform(10, 15, len(hours))
+    history = replace(history, consumption=np.where(used, amounts, 0.0))
+    # When
+    trained = train(history, METER, LONDON, UNTUNED, nothing)
+    path = tmp_path / "model.h5"
+    trained.network.save(path)
+    forecast = Forecaster(trained.card, read_weights(path)).forecast(
+        history, Horizon(origin=to_datetime(history.timestamps[-1] + HOUR), hours=168)
+    )
+    # Then every number is finite, also against zero, which is the harder yardstick here
+    skill = trained.card.skill
+    assert skill is not None
+    assert skill.zero_mase is not None
+    assert all(np.isfinite(value) for value in skill.model_dump().values())
+    assert max(skill.mase, skill.naive_mase, skill.zero_mase) < 5
+    assert trained.card.zero_median is (skill.zero_mase < skill.mase) is zero_median
+    # And nothing is negative, the median is zero where that is best, upper quantiles tell of use
+    assert np.isfinite(forecast.quantiles).all()
+    assert forecast.quantiles.min() == 0.0
+    assert (np.diff(forecast.quantiles, axis=1) >= 0).all()
+    assert (forecast.median.max() > 8) is not zero_median
+    if kind != "five uses":
+        assert forecast.quantiles[:, -1].max() > 8
+
+
 def test_three_days_of_history_are_refused(make_history: HistoryFactory) -> None:
     with pytest.raises(InsufficientData):
         train(make_history(days=3), METER, LONDON, UNTUNED, nothing)

@@ -61,18 +61,6 @@ def test_a_constant_meter_cannot_be_learnt(make_history: HistoryFactory) -> None
     assert caught.value.details["problem"] == "constant"
 
 
-def test_one_reading_in_three_hours_is_mostly_missing(make_history: HistoryFactory) -> None:
-    history = make_history(days=60)
-    sparse = History(
-        timestamps=history.timestamps[::3],
-        consumption=history.consumption[::3],
-        temperature=history.temperature[::3],
-    )
-    with pytest.raises(DataQualityError, match="67%") as caught:
-        validate_history(sparse, PROFILE)
-    assert caught.value.details["problem"] == "mostly_missing"
-
-
 def test_an_infinite_reading_is_an_error(make_history: HistoryFactory) -> None:
     history = make_history(days=60)
     consumption = history.consumption.copy()

@@ -83,7 +83,8 @@ class TestReading:
 
     def test_of_duplicates_the_last_wins(self, path: Path, store: InMemoryMeterStore) -> None:
         path.write_text(HEADER + line(consumption="1") + line(consumption="2"))
-        assert import_csv(path, store).readings == 1
+        report = import_csv(path, store)
+        assert (report.readings, report.duplicates) == (1, 1)
         assert store.read_history(METER).consumption.tolist() == [2]
 
     def test_a_second_import_replaces_and_adds(self, path: Path, store: InMemoryMeterStore) -> None:

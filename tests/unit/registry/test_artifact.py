@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from energy_forecasting.domain.errors import StorageFailed
-from energy_forecasting.registry.artifact import read_card, read_weights, write_card
+from energy_forecasting.registry.artifact import read_artifact, read_card, read_weights, write_card
 from tests.model_cards import card
 
 CARD = card("20240601T000000Z-0a1b2c3d")
@@ -40,6 +40,15 @@ def test_weights_are_named_by_layer_and_weight(artifact: Path) -> None:
     weights = read_weights(artifact)
     assert set(weights) == {"hidden_1/kernel", "hidden_1/bias"}
     assert weights["hidden_1/kernel"].shape == (2, 3)
+
+
+def test_card_and_weights_come_together(artifact: Path) -> None:
+    write_card(artifact, CARD)
+
+    read, weights = read_artifact(artifact)
+
+    assert read == CARD
+    assert set(weights) == {"hidden_1/kernel", "hidden_1/bias"}
 
 
 def test_a_foreign_file_carries_no_card(artifact: Path) -> None:

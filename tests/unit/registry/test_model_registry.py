@@ -9,7 +9,7 @@ import pytest
 from energy_forecasting.domain.errors import Conflict, NotFound, StorageFailed
 from energy_forecasting.domain.meters import Meter
 from energy_forecasting.registry.model_registry import ModelRegistry, Publication
-from tests.model_cards import METER, card, write_artifact
+from tests.model_cards import METER, card, gate_report, write_artifact
 
 
 @pytest.fixture
@@ -21,6 +21,19 @@ def published(registry: ModelRegistry, version: str, meter: Meter = METER) -> Pu
     incoming = registry.incoming_path()
     write_artifact(incoming, card(version, meter))
     return registry.publish(incoming, card(version, meter))
+
+
+def refused(registry: ModelRegistry, version: str) -> Publication:
+    """Publish a model that the gate did not let pass."""
+    gate = gate_report("the champion", promoted=False)
+    made = card(version).model_copy(update={"gate": gate})
+    incoming = registry.incoming_path()
+    write_artifact(incoming, made)
+    return registry.publish(incoming, made, promote=False)
+
+
+def kept(registry: ModelRegistry) -> list[str]:
+    return [each.version for each in registry.versions(METER)]
 
 
 def test_a_published_model_is_the_champion_at_its_documented_place(registry: ModelRegistry) -> None:
@@ -60,6 +73,69 @@ def test_a_retracted_first_publication_leaves_no_model(registry: ModelRegistry) 
 
     with pytest.raises(NotFound, match="POST /trainmodel/"):
         registry.champion(METER)
+
+
+def test_a_refused_model_is_kept_and_the_champion_serves_on(registry: ModelRegistry) -> None:
+    published(registry, "v1")
+    champion = registry.champion_path(METER).read_bytes()
+
+    publication = refused(registry, "v2")
+
+    assert not publication.promoted
+    assert publication.version.is_file()
+    assert registry.champion_version(METER) == "v1"
+    assert registry.champion_path(METER).read_bytes() == champion
+    assert kept(registry) == ["v2", "v1"]
+
+
+def test_many_refused_models_never_push_the_champion_out(registry: ModelRegistry) -> None:
+    published(registry, "v1")
+    for number in range(2, 8):
+        refused(registry, f"v{number}")
+
+    assert registry.champion_version(METER) == "v1"
+    assert kept(registry) == ["v7", "v6", "v5", "v1"]
+
+
+def test_a_retracted_refusal_leaves_the_champion_alone(registry: ModelRegistry) -> None:
+    published(registry, "v1")
+
+    registry.retract(refused(registry, "v2"))
+
+    assert registry.champion_version(METER) == "v1"
+    assert kept(registry) == ["v1"]
+
+
+def test_a_retraction_does_not_undo_what_an_operator_did_meanwhile(
+    registry: ModelRegistry,
+) -> None:
+    # Given a rollback, and for another training a deletion, between publishing and retracting
+    published(registry, "v1")
+    published(registry, "v2")
+    publication = published(registry, "v3")
+    registry.rollback(METER, "v1")
+    # When
+    registry.retract(publication)
+    # Then
+    assert registry.champion_version(METER) == "v1"
+    assert kept(registry) == ["v2", "v1"]
+
+    publication = published(registry, "v4")
+    registry.delete(METER)
+    registry.retract(publication)
+    assert registry.champion_version(METER) is None
+
+
+def test_a_rollback_passes_over_refused_versions_unless_one_is_named(
+    registry: ModelRegistry,
+) -> None:
+    published(registry, "v1")
+    refused(registry, "v2")
+    published(registry, "v3")
+
+    assert registry.rollback(METER).version == "v1"
+    assert registry.rollback(METER, "v2").version == "v2"
+    assert registry.champion_version(METER) == "v2"
 
 
 def test_a_rollback_brings_the_version_before_the_champion_back(registry: ModelRegistry) -> None:
