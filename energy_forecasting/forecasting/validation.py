@@ -30,7 +30,7 @@ class HistorySummary:
 
 
 def validate_history(history: History, profile: MeterProfile) -> HistorySummary:
-    """Check a history of hourly readings (see ``domain.readings.to_hourly``).
+    """Check a history of hourly readings (see ``domain.aggregation.to_hourly``).
 
     Args:
         history: hourly readings in UTC; NaN where unusable.
@@ -66,7 +66,7 @@ def validate_history(history: History, profile: MeterProfile) -> HistorySummary:
         raise DataQualityError(
             f"{missing_share:.0%} of the hours between the first and the last reading have no "
             f"usable value; at most {MOST_MISSING_SHARE:.0%} may be missing. "
-            "Readings must be hourly or finer.",
+            "Readings may come every 5 minutes to once a day, but regularly.",
             problem="mostly_missing",
             missing_share=round(missing_share, 4),
             allowed_share=MOST_MISSING_SHARE,

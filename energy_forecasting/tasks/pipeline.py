@@ -7,17 +7,19 @@ become typed failures here, at the edge of a task, and nowhere else.
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import structlog
 
+from energy_forecasting.domain.aggregation import hours_inside, to_hourly
 from energy_forecasting.domain.errors import EnergyForecastingError, TrainingFailed
 from energy_forecasting.domain.meters import Meter, MeterProfile, MeterSummary
 from energy_forecasting.domain.model_card import ModelCard
-from energy_forecasting.domain.readings import History, to_hourly
+from energy_forecasting.domain.readings import History, Timestamps
+from energy_forecasting.domain.resolutions import checked_resolution
 from energy_forecasting.domain.stages import STAGE_MESSAGE, Stage, training_progress
 from energy_forecasting.domain.trainings import TrainingOptions, TrainingPhase, TrainingProgress
 from energy_forecasting.forecasting.validation import validate_history
@@ -116,14 +118,17 @@ class TrainingPipeline:
     def _train_and_publish(self, claim: Claim, running: RunningTask) -> None:
         fetched = self._fetch(claim, running)
         self._enter(claim, running, Stage.VALIDATING_DATA)
-        profile = fetched.summary.profile
+        declared = fetched.summary.profile
+        found = checked_resolution(fetched.history.timestamps, declared.resolution)
+        profile = replace(declared, resolution=found)
         hourly = to_hourly(fetched.history, profile.reading_kind)
+        inside = hours_inside(fetched.history, profile.reading_kind)
         validate_history(hourly, profile)
         self._enter(claim, running, Stage.TRAINING_MODEL)
         started = time.monotonic()
         incoming = self._registry.incoming_path()
         try:
-            card = self._train(claim, running, profile, hourly, incoming)
+            card = self._train(claim, running, profile, hourly, inside=inside, incoming=incoming)
             training_seconds = time.monotonic() - started
             self._enter(claim, running, Stage.SAVING_MODEL)
             self._publish(claim, incoming, card, fetched, training_seconds)
@@ -148,12 +153,15 @@ class TrainingPipeline:
         running: RunningTask,
         profile: MeterProfile,
         hourly: History,
+        *,
+        inside: Timestamps,
         incoming: Path,
     ) -> ModelCard:
         job = TrainingJob(
             meter=claim.meter,
             profile=profile,
             history=hourly,
+            inside=inside,
             options=TrainingOptions(max_trials=int(claim.options.get("max_trials", 0))),
             artifact=incoming,
         )
