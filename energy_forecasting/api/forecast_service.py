@@ -5,8 +5,8 @@ whose file is damaged is an error, not a silent baseline.
 """
 
 from collections import OrderedDict
-from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from threading import Lock
 from zoneinfo import ZoneInfo
@@ -14,15 +14,28 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import structlog
 
+from energy_forecasting.api.forecast_steps import (
+    Span,
+    answer_steps,
+    asked_span,
+    horizon_of,
+    hours_in,
+    span_in_steps,
+)
 from energy_forecasting.api.schemas import ForecastRequest, MonitoringAnswer
-from energy_forecasting.domain.errors import InvalidRequest
+from energy_forecasting.domain.aggregation import to_hourly
+from energy_forecasting.domain.cadence import Cadence
+from energy_forecasting.domain.calendar import LocalCalendar
+from energy_forecasting.domain.errors import DataQualityError, InvalidRequest
 from energy_forecasting.domain.forecasts import Forecast, TemperatureSource
 from energy_forecasting.domain.horizons import MAX_HORIZON_HOURS, Horizon
-from energy_forecasting.domain.meters import Meter, MeterSummary
+from energy_forecasting.domain.meters import Meter, MeterProfile, MeterSummary, ReadingKind
 from energy_forecasting.domain.model_card import ModelCard
 from energy_forecasting.domain.monitoring import advice
-from energy_forecasting.domain.readings import History, to_hourly
+from energy_forecasting.domain.readings import History, Values, to_datetime64
+from energy_forecasting.domain.resolutions import checked_resolution, found_resolution
 from energy_forecasting.forecasting.forecaster import Forecaster
+from energy_forecasting.forecasting.stepping import Stepper, level_over_steps
 from energy_forecasting.meters.store import MeterStore
 from energy_forecasting.registry.artifact import read_card, read_weights
 from energy_forecasting.registry.model_registry import ModelRegistry, no_model
@@ -34,16 +47,22 @@ MODELS_IN_MEMORY = 256
 #: Every forecast compares with the same hour of these weeks.
 FOUNDATION = timedelta(weeks=4)
 
+#: What a reading covers may be a day, whose start lies before what a forecaster looks at.
+LONGEST_STEP = timedelta(days=1)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ForecastResult:
     """A forecast and what it stands on."""
 
     card: ModelCard
-    horizon: Horizon
-    history: History  #: hourly, before the origin
-    forecast: Forecast  #: the hours asked for
+    horizon: Horizon  #: the hours that the model forecast
+    steps: Cadence  #: of history and forecast
+    start: datetime  #: of the first step that is not known
+    history: History  #: before it
+    forecast: Forecast  #: the steps asked for
     last_reading: datetime
+    resolution_doubt: str | None  #: what is wrong with the steps of the recent readings
     known_share: float  #: of the hours of the last four weeks before the origin, 0 to 1
 
 
@@ -65,35 +84,43 @@ class ForecastService:
             InvalidRequest: the horizon cannot be served; ``field`` names what to change.
         """
         forecaster = self._forecaster(meter)
+        card = forecaster.card
         summary = self._meters.describe(meter)
         last = self._last_reading(summary)
-        next_hour = _hour_after(last)
-        span = _span(request, next_hour, ZoneInfo(forecaster.card.timezone))
-        horizon = _horizon(span, next_hour)
-        readings = self._meters.read_history(
-            meter, start=forecaster.needs_from(horizon.origin), end=horizon.origin
-        )
-        history = to_hourly(readings, summary.profile.reading_kind)
-        forecast = forecaster.forecast(
+        profile = summary.profile
+        asked = asked_span(request, ZoneInfo(card.timezone))
+        readings = self._recent_readings(forecaster, profile.reading_kind, asked, last)
+        own = _own_steps(readings, profile, card)
+        steps = answer_steps(request.resolution_minutes, own)
+        next_step = steps.start_of(_known_until(own, profile.reading_kind, last))
+        span = span_in_steps(asked, request.horizon_hours, steps, next_step)
+        horizon = horizon_of(span, steps, next_step)
+        history = to_hourly(readings, profile.reading_kind).before(horizon.origin)
+        hourly = forecaster.forecast(
             history,
             horizon,
             levels=sorted(set(request.quantiles)),
-            temperature=_temperature(request, horizon, span),
+            temperature=_temperature(request, horizon, span, steps),
         )
+        stepper = Stepper(steps=steps, kind=profile.reading_kind, card=card)
+        past, forecast = stepper.bring(hourly, readings=readings, history=history)
         if forecast.is_baseline:
             logger.error(
                 "The model's forecast was absurd; the baseline answers",
                 meter_id=meter.meter_id,
                 meter_type=meter.meter_type,
-                version=forecaster.card.version,
+                version=card.version,
                 origin=horizon.origin.isoformat(),
             )
         return ForecastResult(
-            card=forecaster.card,
+            card=card,
             horizon=horizon,
-            history=history,
-            forecast=_from(forecast, span.start),
+            steps=steps,
+            start=min(span.start, next_step),
+            history=past,
+            forecast=_within(forecast, span),
             last_reading=last,
+            resolution_doubt=_resolution_doubt(readings, profile),
             known_share=_known_share(history, horizon.origin),
         )
 
@@ -108,9 +135,12 @@ class ForecastService:
         card = forecaster.card
         summary = self._meters.describe(meter)
         last = self._last_reading(summary)
-        origin = _hour_after(last)
-        readings = self._meters.read_history(meter, start=forecaster.needs_from(origin), end=origin)
-        history = to_hourly(readings, summary.profile.reading_kind)
+        profile = summary.profile
+        readings = self._recent_readings(forecaster, profile.reading_kind, None, last)
+        own = _own_steps(readings, profile, card)
+        known_until = _known_until(own, profile.reading_kind, last)
+        origin = known_until.replace(minute=0, second=0, microsecond=0)
+        history = to_hourly(readings, profile.reading_kind).before(origin)
         record = forecaster.record(history, origin, TemperatureSource.UNUSED)
         return MonitoringAnswer(
             meter_id=meter.meter_id,
@@ -135,6 +165,19 @@ class ForecastService:
         # The store did not look; the newest reading tells.
         return self._meters.read_history(summary.meter).last
 
+    def _recent_readings(
+        self, forecaster: Forecaster, kind: ReadingKind, asked: Span | None, last: datetime
+    ) -> History:
+        """Read what a forecast looks at; for a span in the past what was known then."""
+        until = last + timedelta(seconds=1)
+        if asked is not None and asked.start < until:
+            # A register's reading closes the step before it.
+            closing = timedelta(seconds=1 if kind is ReadingKind.CUMULATIVE else 0)
+            until = asked.start + closing
+        meter = Meter(meter_type=forecaster.card.meter_type, meter_id=forecaster.card.meter_id)
+        start = forecaster.needs_from(until) - LONGEST_STEP
+        return self._meters.read_history(meter, start=start, end=until)
+
     def _forecaster(self, meter: Meter) -> Forecaster:
         path = self._models.champion_path(meter)
         try:
@@ -154,9 +197,11 @@ class ForecastService:
         return forecaster
 
 
-def _hour_after(last_reading: datetime) -> datetime:
-    """Return the first hour that is not known."""
-    return last_reading.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
+def _known_until(own: Cadence, kind: ReadingKind, last_reading: datetime) -> datetime:
+    """Return the end of what the last reading tells: a register's closes the step before it."""
+    if kind is ReadingKind.CUMULATIVE:
+        return own.closed_by(last_reading)
+    return own.known_until(last_reading)
 
 
 def _known_share(history: History, origin: datetime) -> float:
@@ -166,62 +211,30 @@ def _known_share(history: History, origin: datetime) -> float:
     return float(known.sum()) / (FOUNDATION / timedelta(hours=1))
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Span:
-    """The hours that the client wants to see."""
+def _own_steps(readings: History, profile: MeterProfile, card: ModelCard) -> Cadence:
+    """Return the steps of the readings; where they do not tell, those that are declared."""
+    step = found_resolution(readings.timestamps) or profile.resolution
+    if step is None:
+        step = timedelta(minutes=card.resolution_minutes or 60)
+    calendar = LocalCalendar(timezone=card.timezone, country=card.country)
+    return Cadence.of(readings.timestamps, step, calendar)
 
-    start: datetime
-    end: datetime
 
-
-def _span(request: ForecastRequest, next_hour: datetime, zone: ZoneInfo) -> _Span:
-    if request.start_date is None or request.end_date is None:
-        hours = request.horizon_hours or MAX_HORIZON_HOURS
-        return _Span(start=next_hour, end=next_hour + timedelta(hours=hours))
+def _resolution_doubt(readings: History, profile: MeterProfile) -> str | None:
     try:
-        start = _moment(request.start_date, zone)
-        end = _moment(request.end_date, zone, is_end=True)
-    except OverflowError as error:
-        raise InvalidRequest(
-            "start_date and end_date must lie within the years 1 to 9999.", field="start_date"
-        ) from error
-    if end <= start:
-        raise InvalidRequest("end_date must be after start_date.", field="end_date")
-    return _Span(start=start, end=end)
-
-
-def _moment(day_or_moment: date | datetime, zone: ZoneInfo, *, is_end: bool = False) -> datetime:
-    """Return a whole UTC hour; a day counts from its local midnight, as an end to the next one."""
-    if isinstance(day_or_moment, datetime):
-        moment = day_or_moment.astimezone(UTC)
-        whole = moment.replace(minute=0, second=0, microsecond=0)
-        return whole + timedelta(hours=1) if is_end and whole < moment else whole
-    day = day_or_moment + timedelta(days=1) if is_end else day_or_moment
-    return datetime.combine(day, time.min, tzinfo=zone).astimezone(UTC)
-
-
-def _horizon(span: _Span, next_hour: datetime) -> Horizon:
-    """Start at the hour after the last reading, or earlier when the span is in the past."""
-    origin = min(span.start, next_hour)
-    hours = int((span.end - origin) / timedelta(hours=1))
-    if hours > MAX_HORIZON_HOURS:
-        latest = origin + timedelta(hours=MAX_HORIZON_HOURS)
-        raise InvalidRequest(
-            f"A forecast reaches {MAX_HORIZON_HOURS} hours beyond what is known, here until "
-            f"{latest.isoformat()}; end it there or earlier.",
-            field="end_date",
-            latest_end=latest.isoformat(),
-        )
-    return Horizon(origin=origin, hours=hours)
+        checked_resolution(readings.timestamps, profile.resolution)
+    except DataQualityError as error:
+        return error.message
+    return None
 
 
 def _temperature(
-    request: ForecastRequest, horizon: Horizon, span: _Span
-) -> np.ndarray[tuple[int], np.dtype[np.float64]] | None:
+    request: ForecastRequest, horizon: Horizon, span: Span, steps: Cadence
+) -> Values | None:
     """Return one temperature per hour of the horizon, or None when the client sent none."""
     if request.temperature is None:
         return None
-    wanted = int((span.end - span.start) / timedelta(hours=1))
+    wanted = min(hours_in(span.start, span.end), MAX_HORIZON_HOURS)
     if len(request.temperature) != wanted:
         raise InvalidRequest(
             f"temperature needs one value per hour asked for: {wanted}, not "
@@ -235,18 +248,17 @@ def _temperature(
             f"{horizon.origin.isoformat()} or leave temperature out.",
             field="temperature",
         )
-    return np.asarray(request.temperature, dtype=np.float64)
+    degrees = np.asarray(request.temperature, dtype=np.float64)
+    return level_over_steps(degrees, horizon, steps)
 
 
-def _from(forecast: Forecast, start: datetime) -> Forecast:
-    """Leave out the hours before the span that the client asked for."""
-    first = int(np.searchsorted(forecast.timestamps, np.datetime64(start.replace(tzinfo=None))))
-    return Forecast(
-        timestamps=forecast.timestamps[first:],
-        levels=forecast.levels,
-        quantiles=forecast.quantiles[first:],
-        median=forecast.median[first:],
-        is_baseline=forecast.is_baseline,
-        live=forecast.live,
-        temperature_source=forecast.temperature_source,
+def _within(forecast: Forecast, span: Span) -> Forecast:
+    """Leave out the steps that the client did not ask for."""
+    bounds = [to_datetime64(span.start), to_datetime64(span.end)]
+    first, beyond = np.searchsorted(forecast.timestamps, bounds)
+    return replace(
+        forecast,
+        timestamps=forecast.timestamps[first:beyond],
+        quantiles=forecast.quantiles[first:beyond],
+        median=forecast.median[first:beyond],
     )

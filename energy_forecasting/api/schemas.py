@@ -11,6 +11,7 @@ from energy_forecasting.domain.meters import METER_ID_PATTERN, METER_TYPE_PATTER
 from energy_forecasting.domain.model_card import ForecastMethod, ModelCard, Skill
 from energy_forecasting.domain.monitoring import LiveRecord
 from energy_forecasting.domain.quality import QualityReport
+from energy_forecasting.domain.resolutions import SUPPORTED_MINUTES
 from energy_forecasting.domain.stages import Stage
 from energy_forecasting.tasks.record import TaskRecord
 from energy_forecasting.tasks.workers import WorkerInfo
@@ -107,11 +108,12 @@ class ForecastRequest(MeterRequest):
         None,
         ge=1,
         le=MAX_HORIZON_HOURS,
-        description="Hours from the last reading on; 168 when neither this nor dates are given",
+        description="Hours from the last reading on; 168 when neither this nor dates are given. "
+        "Rounded up to whole steps",
     )
     start_date: AwareDatetime | date | None = Field(
         None,
-        description="First hour: a day in the meter's time zone, or a moment with an offset. "
+        description="First step: a day in the meter's time zone, or a moment with an offset. "
         "In the past: the forecast uses only readings before it, so it can be compared",
     )
     end_date: AwareDatetime | date | None = Field(
@@ -125,6 +127,13 @@ class ForecastRequest(MeterRequest):
         max_length=MAX_HORIZON_HOURS,
         description="Degrees Celsius for each hour of the horizon. Left out: the part of the "
         "model that does without answers, with intervals calibrated for that",
+    )
+    resolution_minutes: int | None = Field(
+        None,
+        description="Step of the answer: 60, or finer where the meter's readings are at least as "
+        "fine. A meter that is read less than hourly answers in its own steps. Left out: 60, or "
+        "the meter's own step where that is longer",
+        json_schema_extra={"enum": [*SUPPORTED_MINUTES, None]},
     )
     history_hours: int = Field(
         168, ge=0, le=1344, description="How many hours of readings to return before the forecast"
@@ -140,16 +149,16 @@ class ForecastRequest(MeterRequest):
 
 
 class HistoryPoint(BaseModel):
-    """One hour of the past."""
+    """One step of the past."""
 
-    timestamp: datetime = Field(description="Start of the hour, UTC")
+    timestamp: datetime = Field(description="Start of the step, UTC")
     consumption: float | None = Field(description="null where the reading is missing")
 
 
 class ForecastPoint(BaseModel):
-    """One hour ahead."""
+    """One step ahead."""
 
-    timestamp: datetime = Field(description="Start of the hour, UTC")
+    timestamp: datetime = Field(description="Start of the step, UTC")
     consumption: float = Field(description="The median forecast, in the meter's unit")
     quantiles: dict[str, float] = Field(description="Level to value; ascending, ordered")
 
@@ -171,8 +180,12 @@ class ForecastAnswer(BaseModel):
     meter_type: str
     unit: str
     timezone: str
-    origin: datetime = Field(description="The forecast knows the readings before this moment")
-    horizon_hours: int
+    resolution_minutes: float = Field(description="Step of history and forecast")
+    origin: datetime = Field(
+        description="The model knows the readings before this moment, a whole hour; a finer "
+        "forecast starts later, with the first step that is not known"
+    )
+    horizon_hours: int = Field(description="Hours that the model forecast, from origin on")
     last_reading: datetime
     model: ForecastModel
     temperature_source: TemperatureSource
@@ -238,6 +251,10 @@ class MeterAnswer(BaseModel):
     timezone: str
     country: str | None
     reading_kind: str
+    resolution_minutes: float | None = Field(
+        description="Step of the readings: as declared, else, where one meter is described, as "
+        "found in its last weeks; null when unknown"
+    )
     readings: int | None = Field(description="null when the store does not count")
     first_reading: datetime | None
     last_reading: datetime | None

@@ -5,11 +5,12 @@ A meter's id becomes a file name and a part of a query, so its alphabet is close
 
 import re
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from energy_forecasting.domain.errors import InvalidRequest
+from energy_forecasting.domain.resolutions import SUPPORTED_MINUTES, is_supported
 
 METER_ID_PATTERN = r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}$"
 METER_TYPE_PATTERN = r"^[a-z][a-z0-9_]{0,31}$"
@@ -70,13 +71,14 @@ class MeterProfile:
     """What a forecaster must know of a meter besides its readings.
 
     Raises:
-        InvalidRequest: the time zone is not an IANA name.
+        InvalidRequest: the time zone is not an IANA name, or the resolution cannot be used.
     """
 
     unit: str = ""  #: as printed beside a number, ``kWh`` or ``m3/h``; empty when unknown
     timezone: str = "UTC"  #: IANA name; people's habits follow the local clock
     country: str | None = None  #: ISO 3166 code for public holidays; None means none are known
     reading_kind: ReadingKind = ReadingKind.INTERVAL
+    resolution: timedelta | None = None  #: declared step of the readings; None: what is found
 
     def __post_init__(self) -> None:
         try:
@@ -86,6 +88,12 @@ class MeterProfile:
                 f"timezone {_shown(self.timezone)} is not an IANA time zone such as Europe/Rome.",
                 field="timezone",
             ) from error
+        if self.resolution is not None and not is_supported(self.resolution):
+            raise InvalidRequest(
+                f"A resolution of {self.resolution} cannot be used; in minutes it is one of "
+                f"{', '.join(map(str, SUPPORTED_MINUTES))}.",
+                field="resolution",
+            )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

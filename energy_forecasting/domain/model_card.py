@@ -136,6 +136,9 @@ class ModelCard(CardPart):
     unit: str
     timezone: str
     country: str | None
+    resolution_minutes: float | None = Field(
+        default=None, description="Step of the readings it learnt from; null when not told"
+    )
     data: DataSpan
     skill: Skill | None = Field(
         description="Without a temperature forecast, as the API serves by default; None when the "

@@ -47,6 +47,7 @@ class FindingCode(StrEnum):
     MISSING_HOURS = "MISSING_HOURS"
     LONG_GAP = "LONG_GAP"  #: longer than the week that fills it
     DUPLICATES = "DUPLICATES"
+    LOOKS_CUMULATIVE = "LOOKS_CUMULATIVE"  #: a register that is not declared as one
     IRREGULAR_STEPS = "IRREGULAR_STEPS"  #: readings between the beats of the resolution
     NEGATIVE_VALUES = "NEGATIVE_VALUES"
     INTERMITTENT = "INTERMITTENT"  #: most hours are zero
@@ -151,6 +152,9 @@ class QualityMeasures(ReportPart):
     )
     off_beat_share: float = Field(
         description="Share of the steps that are no whole multiple of it, 0 to 1"
+    )
+    looks_cumulative: bool = Field(
+        description="Whether the values hardly ever fall, though they are not declared cumulative"
     )
     missing_hours: int = Field(description="Hours without a usable value")
     missing_share: float = Field(description="Their share of all hours, 0 to 1")

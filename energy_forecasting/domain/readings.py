@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 
 from energy_forecasting.domain.errors import DataQualityError, InvalidRequest
-from energy_forecasting.domain.meters import ReadingKind
 
 Timestamps = npt.NDArray[np.datetime64]
 Values = npt.NDArray[np.float64]
@@ -111,45 +110,3 @@ def to_datetime64(moment: datetime) -> np.datetime64:
 def to_datetime(stamp: np.datetime64) -> datetime:
     """Turn a UTC datetime64 into an aware datetime."""
     return datetime.fromtimestamp(int(stamp.astype("datetime64[s]").astype(np.int64)), tz=UTC)
-
-
-def to_hourly(history: History, kind: ReadingKind) -> History:
-    """Bring readings of any step up to an hour onto whole UTC hours.
-
-    Interval readings add up, rates and temperatures average, registers turn into the
-    differences between their readings (a fall is a reset and yields a missing value).
-    Steps longer than an hour are kept as they are and leave gaps.
-    """
-    if not len(history):
-        return history
-    consumption = history.consumption
-    if kind is ReadingKind.CUMULATIVE:
-        # The difference belongs to the step that ends at the later reading, so it is
-        # booked on the earlier one, the start of the step.
-        used = np.append(np.diff(consumption), np.nan)
-        consumption = np.where(used < 0, np.nan, used)
-    hours = history.timestamps.astype("datetime64[h]")
-    starts = np.flatnonzero(np.append(True, hours[1:] != hours[:-1]))
-    if len(starts) == len(hours):
-        total = consumption
-        temperature = history.temperature
-    else:
-        known = np.isfinite(consumption)
-        count = np.add.reduceat(known.astype(np.float64), starts)
-        total = np.add.reduceat(np.where(known, consumption, 0.0), starts)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            if kind is ReadingKind.POWER:
-                total = total / count
-            else:
-                # An hour with a part missing is scaled up from what is there.
-                steps = np.diff(np.append(starts, len(hours)))
-                total = total * steps / count
-            total = np.where(count > 0, total, np.nan)
-            warm = np.isfinite(history.temperature)
-            degrees = np.add.reduceat(np.where(warm, history.temperature, 0.0), starts)
-            temperature = degrees / np.add.reduceat(warm.astype(np.float64), starts)
-    return History(
-        timestamps=hours[starts].astype("datetime64[s]"),
-        consumption=np.asarray(total, dtype=np.float64),
-        temperature=np.asarray(temperature, dtype=np.float64),
-    )

@@ -63,7 +63,7 @@ class TrainingExamples:
     @classmethod
     def from_grid(cls, grid: LocalGrid, *, uses_temperature: bool) -> Self:
         """Build the rows of the origins that have four weeks before them and a day after."""
-        starts = _training_origins(len(grid))
+        starts = _training_origins(len(grid), grid.inside)
         scale = seasonal_scale(grid.consumption)
         temperature_scale = (
             TemperatureScale.of(grid.filled_temperature) if uses_temperature else None
@@ -84,7 +84,9 @@ class TrainingExamples:
         targets = origins + leads
         actual = grid.consumption[np.minimum(targets, len(grid) - 1)]
         known = (targets < len(grid)) & np.isfinite(actual)
-        fortnights_from_end = (len(grid) - 1 - targets) // FOLD_HOURS
+        # A reading of several hours is one observation: it belongs to one fold.
+        observed = grid.first_hour_of_reading(targets)
+        fortnights_from_end = (len(grid) - 1 - observed) // FOLD_HOURS
         return cls(
             grid=grid,
             names=built.names,
@@ -152,13 +154,22 @@ class TrainingExamples:
         return weights
 
 
-def _training_origins(length: int) -> Hours:
-    """Return the grid hours of the origins in a grid of so many hours, ascending."""
+def _training_origins(length: int, inside: Hours) -> Hours:
+    """Return the grid hours of the origins in a grid of so many hours, ascending.
+
+    An origin within a longer reading moves to that reading's end: before it the reading is not
+    known, but its hours would already stand in the grid.
+    """
     midnights = np.arange(LOOKBACK_HOURS, length - HOURS_PER_DAY + 1, HOURS_PER_DAY)
     every_other = midnights[:-1:2]
     # Steps of 7 reach all of the hours 1 to 23 before one comes again.
     hours = 1 + np.arange(len(every_other)) * 7 % (HOURS_PER_DAY - 1)
-    return np.sort(np.concatenate([midnights, every_other + hours]))
+    origins = np.sort(np.concatenate([midnights, every_other + hours]))
+    if not len(inside):
+        return origins
+    possible = np.setdiff1d(np.arange(LOOKBACK_HOURS, length - HOURS_PER_DAY + 1), inside)
+    following = np.searchsorted(possible, origins)
+    return np.unique(possible[following[following < len(possible)]])
 
 
 def _measured_ahead(grid: LocalGrid, origins: Hours) -> Values:

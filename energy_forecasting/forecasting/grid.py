@@ -5,7 +5,7 @@ hour that happens twice is averaged, the spring hour that does not happen is mis
 therefore cannot tell the two autumn hours apart; a forecast gives both the same values.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
 from typing import Self
@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from energy_forecasting.domain.calendar import LocalCalendar
 from energy_forecasting.domain.horizons import MAX_HORIZON_HOURS
-from energy_forecasting.domain.readings import History, Timestamps, Values
+from energy_forecasting.domain.readings import HOUR, History, Timestamps, Values
 from energy_forecasting.forecasting.imputation import HOURS_PER_DAY, impute, interpolate
 
 #: In the week of the spring change, 168 hours reach over 169 hours of the wall clock.
@@ -36,6 +36,8 @@ class LocalGrid:
     consumption: Values  #: [n] NaN where no reading fell into the hour
     temperature: Values  #: [n] degrees Celsius, NaN where unknown
     calendar: LocalCalendar
+    #: hours that begin within a longer reading, so no forecast starts there
+    inside: Hours = field(default_factory=lambda: np.empty(0, dtype=np.int64))
 
     @classmethod
     def from_history(
@@ -97,6 +99,20 @@ class LocalGrid:
     def _days(self) -> npt.NDArray[np.datetime64]:
         count = -(-(len(self) + MAX_LEADS) // HOURS_PER_DAY)
         return np.asarray(self.start.astype("datetime64[D]") + np.arange(count))
+
+    def with_long_readings(self, inside: Timestamps) -> Self:
+        """Return the same grid that knows which UTC hours begin within a longer reading."""
+        hours, before = self.hours_of(inside), self.hours_of(inside - HOUR)
+        # The spring hour that does not happen lies where the hour after it does.
+        return replace(self, inside=np.union1d(hours, hours[hours - before > 1] - 1))
+
+    def first_hour_of_reading(self, hours: Hours) -> Hours:
+        """Return for each grid hour the first one that shares its reading; mostly itself."""
+        if not len(self.inside):
+            return hours
+        begins = np.arange(max(int(hours.max()), len(self)) + 1)
+        begins[self.inside[(self.inside >= 0) & (self.inside < len(begins))]] = 0
+        return np.asarray(np.maximum.accumulate(begins)[hours])
 
     def hours_of(self, timestamps: Timestamps) -> Hours:
         """Return the grid hour of each UTC timestamp; beyond the history too."""

@@ -18,7 +18,7 @@ from energy_forecasting.domain.calendar import LocalCalendar
 from energy_forecasting.domain.forecasts import QUANTILE_LEVELS
 from energy_forecasting.domain.meters import Meter, MeterProfile
 from energy_forecasting.domain.model_card import DataSpan, ForecastMethod, ModelCard, Skill
-from energy_forecasting.domain.readings import History, to_datetime
+from energy_forecasting.domain.readings import History, Timestamps, to_datetime
 from energy_forecasting.domain.trainings import ProgressListener, TrainingOptions, TrainingPhase
 from energy_forecasting.forecasting.fitted_model import FittedModel
 from energy_forecasting.forecasting.gate import Contestant, Gate
@@ -56,17 +56,21 @@ def train(
     listener: ProgressListener,
     *,
     gate: Gate | None = None,
+    inside: Timestamps | None = None,
 ) -> TrainedModel:
     """Train one meter.
 
     Args:
-        history: hourly readings (see ``domain.readings.to_hourly``).
+        history: hourly readings (see ``domain.aggregation.to_hourly``).
         meter: whose readings they are.
         profile: time zone, country and unit.
         options: tuning trials and seed.
         listener: called at least twice a second with the share of the work done; an exception
             that it raises ends the training and reaches the caller.
         gate: compares the new model with the champion for the card; None compares with nothing.
+        inside: hours that begin within a reading of several hours (see
+            ``domain.aggregation.hours_inside``); without them the model would learn to know
+            what is only known later.
 
     Raises:
         InsufficientData: less than three weeks of history.
@@ -81,6 +85,8 @@ def train(
     plan.reach(TrainingPhase.PREPARING, 0.0)
     calendar = LocalCalendar(timezone=profile.timezone, country=profile.country)
     grid = LocalGrid.from_history(recent, calendar)
+    if inside is not None:
+        grid = grid.with_long_readings(inside)
     naive = fit_naive(grid)
     fitted = naive
     reason = (
@@ -111,6 +117,9 @@ def train(
         unit=profile.unit,
         timezone=profile.timezone,
         country=profile.country,
+        resolution_minutes=(
+            profile.resolution.total_seconds() / 60 if profile.resolution is not None else None
+        ),
         data=_data_span(recent, summary),
         skill=fitted.skill,
         skill_known_temperature=fitted.skill_known_temperature,

@@ -28,7 +28,7 @@ class HistorySummary:
 
 
 def validate_history(history: History, profile: MeterProfile) -> HistorySummary:
-    """Check a history of hourly readings (see ``domain.readings.to_hourly``).
+    """Check a history of hourly readings (see ``domain.aggregation.to_hourly``).
 
     Args:
         history: hourly readings in UTC; NaN where unusable.

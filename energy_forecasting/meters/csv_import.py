@@ -20,7 +20,7 @@ from array import array
 from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +28,7 @@ import numpy as np
 from energy_forecasting.domain.errors import DataQualityError, InvalidRequest
 from energy_forecasting.domain.meters import Meter, MeterProfile, ReadingKind
 from energy_forecasting.domain.readings import History
+from energy_forecasting.domain.resolutions import SUPPORTED_MINUTES
 from energy_forecasting.meters.spans import EARLIEST, LATEST
 from energy_forecasting.meters.store import WritableMeterStore
 
@@ -74,8 +75,9 @@ def import_csv(
     Args:
         path: the readings.
         store: where they go.
-        profiles: a CSV of ``meter_type,meter_id,unit,timezone,country,reading_kind``; empty
-            cells take the profile's default. Without it known meters keep their profile.
+        profiles: a CSV of ``meter_type,meter_id,unit,timezone,country,reading_kind`` and
+            perhaps ``resolution_minutes``; empty cells take the profile's default. Without it
+            known meters keep their profile.
         on_progress: called with the lines read so far, every ten thousand lines and at the end.
 
     Raises:
@@ -189,11 +191,14 @@ def _read_profiles(path: Path) -> dict[Meter, MeterProfile]:
     with closing(_rows(path)) as rows:
         _, header = next(rows)
         places = _places(path, header, PROFILE_COLUMNS)
+        at = header.index("resolution_minutes") if "resolution_minutes" in header else None
         for line, row in rows:
             try:
                 _check_width(row, header)
                 meter_type, meter_id, *described = (row[place] for place in places)
-                profiles[_meter(meter_type, meter_id)] = _profile(*described)
+                profiles[_meter(meter_type, meter_id)] = _profile(
+                    *described, resolution_minutes="" if at is None else row[at]
+                )
             except _BadLine as error:
                 raise DataQualityError(
                     f"{path}, line {line}: {error}.", path=str(path), line=line
@@ -261,7 +266,9 @@ def _meter(meter_type: str, meter_id: str) -> Meter:
         raise _BadLine(error.message.rstrip(".")) from error
 
 
-def _profile(unit: str, timezone: str, country: str, reading_kind: str) -> MeterProfile:
+def _profile(
+    unit: str, timezone: str, country: str, reading_kind: str, *, resolution_minutes: str
+) -> MeterProfile:
     default = MeterProfile()
     if reading_kind and reading_kind not in set(ReadingKind):
         raise _BadLine(f"reading_kind {_shown(reading_kind)} is none of {', '.join(ReadingKind)}")
@@ -271,9 +278,18 @@ def _profile(unit: str, timezone: str, country: str, reading_kind: str) -> Meter
             timezone=timezone or default.timezone,
             country=country or None,
             reading_kind=ReadingKind(reading_kind or default.reading_kind),
+            resolution=_resolution(resolution_minutes) if resolution_minutes else None,
         )
     except InvalidRequest as error:
         raise _BadLine(error.message.rstrip(".")) from error
+
+
+def _resolution(cell: str) -> timedelta:
+    if cell not in map(str, SUPPORTED_MINUTES):
+        raise _BadLine(
+            f"resolution_minutes {_shown(cell)} is none of {', '.join(map(str, SUPPORTED_MINUTES))}"
+        )
+    return timedelta(minutes=int(cell))
 
 
 def _seconds(cell: str) -> int:

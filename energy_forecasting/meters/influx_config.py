@@ -2,8 +2,8 @@
 
 The variables INFLUXDB_URL, INFLUXDB_TOKEN, INFLUXDB_TOKEN_FILE, INFLUXDB_ORG and
 INFLUXDB_BUCKET override the file; INFLUXDB_TOKEN wins over INFLUXDB_TOKEN_FILE. One profile
-(unit, time zone, country, reading kind) serves all meters; per-type profiles are not read yet,
-nor is the 1.x and 3.x form with a username, password and database.
+(unit, time zone, country, reading kind, resolution) serves all meters; per-type profiles are not
+read yet, nor is the 1.x and 3.x form with a username, password and database.
 """
 
 import json
@@ -94,8 +94,8 @@ class InfluxConfig(_Part):
     unit: str = ""
     timezone: str = "UTC"
     country: str | None = None
-    resolution: timedelta = Field(
-        timedelta(hours=1), gt=timedelta(0), description="Step of the readings, ISO 8601: PT15M"
+    resolution: timedelta | None = Field(
+        None, description="Step of the readings, ISO 8601: PT15M; left out: what is found"
     )
     timeout_s: float = Field(30.0, gt=0, le=600, description="Deadline of one call, retries in it")
     verify_tls: bool = Field(default=True, description="Check the server's certificate")
@@ -109,6 +109,7 @@ class InfluxConfig(_Part):
             timezone=self.timezone,
             country=self.country,
             reading_kind=self.reading_kind,
+            resolution=self.resolution,
         )
 
     @model_validator(mode="after")

@@ -10,7 +10,7 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from energy_forecasting.meters.spans import Span, no_data_found
 from energy_forecasting.meters.store import StoreStatus
 
 #: Stands in ``PRAGMA user_version``; raised when the tables change.
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 _SCHEMA = """
 CREATE TABLE meters (
@@ -40,6 +40,7 @@ CREATE TABLE meters (
     reading_kind TEXT NOT NULL,
     readings     INTEGER NOT NULL DEFAULT 0,  -- rows in readings, kept in step by every write
     temperatures INTEGER NOT NULL DEFAULT 0,  -- of them with a temperature
+    resolution_s INTEGER,                     -- declared step; NULL means what is found
     UNIQUE (meter_type, meter_id)
 ) STRICT;
 
@@ -54,7 +55,8 @@ CREATE TABLE readings (
 
 # Each min and max is one seek in the clustered table, whatever the number of readings.
 _SUMMARIES = """
-SELECT meter_type, meter_id, unit, timezone, country, reading_kind, readings, temperatures,
+SELECT meter_type, meter_id, unit, timezone, country, reading_kind, resolution_s,
+    readings, temperatures,
     (SELECT min(at) FROM readings WHERE meter_key = meters.meter_key),
     (SELECT max(at) FROM readings WHERE meter_key = meters.meter_key)
 FROM meters
@@ -68,22 +70,26 @@ ORDER BY at
 """
 
 _UPSERT_PROFILE = """
-INSERT INTO meters (meter_type, meter_id, unit, timezone, country, reading_kind)
-VALUES (?, ?, ?, ?, ?, ?)
+INSERT INTO meters (meter_type, meter_id, unit, timezone, country, reading_kind, resolution_s)
+VALUES (?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (meter_type, meter_id) DO UPDATE SET
     unit = excluded.unit, timezone = excluded.timezone,
-    country = excluded.country, reading_kind = excluded.reading_kind
+    country = excluded.country, reading_kind = excluded.reading_kind,
+    resolution_s = excluded.resolution_s
 """
 
 _ADD_METER = """
-INSERT OR IGNORE INTO meters (meter_type, meter_id, unit, timezone, country, reading_kind)
-VALUES (?, ?, ?, ?, ?, ?)
+INSERT OR IGNORE INTO meters
+    (meter_type, meter_id, unit, timezone, country, reading_kind, resolution_s)
+VALUES (?, ?, ?, ?, ?, ?, ?)
 """
 
 _COUNTS = """
 SELECT count(*), count(temperature) FROM readings
 WHERE meter_key = ? AND at BETWEEN ? AND ?
 """
+
+_WITHOUT_RESOLUTION = 1  #: the schema version of the files that lack the last column
 
 _FIRST_MOMENT, _LAST_MOMENT = -(2**63), 2**63 - 1
 
@@ -206,7 +212,10 @@ class SqliteMeterStore:
             raise self._explained(error) from error
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
-        """Create the tables in a new file; refuse a file that a newer release has written."""
+        """Create the tables in a new file, add what an older release's file lacks.
+
+        A file that a newer release has written is refused.
+        """
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if version == 0:
             self._refuse_foreign(connection)
@@ -219,6 +228,8 @@ class SqliteMeterStore:
                 self._create_tables(connection)
                 version = SCHEMA_VERSION
             connection.execute("COMMIT")
+        if version == _WITHOUT_RESOLUTION:
+            version = self._add_resolution(connection)
         if version != SCHEMA_VERSION:
             raise StorageFailed(
                 f"{self._path} has schema version {version}, this release reads "
@@ -228,6 +239,15 @@ class SqliteMeterStore:
         # With a write-ahead log a crash of the process loses nothing; a power cut may lose the
         # last commits but never damages the file.
         connection.execute("PRAGMA synchronous = NORMAL")
+
+    def _add_resolution(self, connection: sqlite3.Connection) -> int:
+        connection.execute("BEGIN IMMEDIATE")
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version == _WITHOUT_RESOLUTION:  # else another process was first
+            connection.execute("ALTER TABLE meters ADD COLUMN resolution_s INTEGER")
+            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        connection.execute("COMMIT")
+        return SCHEMA_VERSION
 
     def _refuse_foreign(self, connection: sqlite3.Connection) -> None:
         (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
@@ -302,7 +322,7 @@ def _write_batch(connection: sqlite3.Connection, key: int, batch: History) -> No
     )
 
 
-def _profile_row(meter: Meter, profile: MeterProfile) -> tuple[str | None, ...]:
+def _profile_row(meter: Meter, profile: MeterProfile) -> tuple[str | int | None, ...]:
     return (
         meter.meter_type,
         meter.meter_id,
@@ -310,12 +330,13 @@ def _profile_row(meter: Meter, profile: MeterProfile) -> tuple[str | None, ...]:
         profile.timezone,
         profile.country,
         profile.reading_kind.value,
+        None if profile.resolution is None else int(profile.resolution.total_seconds()),
     )
 
 
 def _summary(row: tuple[Any, ...]) -> MeterSummary:
     """Read a row of ``_SUMMARIES``."""
-    meter_type, meter_id, unit, timezone, country, reading_kind, *held = row
+    meter_type, meter_id, unit, timezone, country, reading_kind, resolution_s, *held = row
     readings, temperatures, first, last = held
     return MeterSummary(
         meter=Meter(meter_type=meter_type, meter_id=meter_id),
@@ -324,6 +345,7 @@ def _summary(row: tuple[Any, ...]) -> MeterSummary:
             timezone=timezone,
             country=country,
             reading_kind=ReadingKind(reading_kind),
+            resolution=None if resolution_s is None else timedelta(seconds=resolution_s),
         ),
         readings=readings,
         first_reading=None if first is None else datetime.fromtimestamp(first, tz=UTC),

@@ -7,18 +7,20 @@ become typed failures here, at the edge of a task, and nowhere else.
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import structlog
 
+from energy_forecasting.domain.aggregation import hours_inside
 from energy_forecasting.domain.errors import EnergyForecastingError, TrainingFailed
 from energy_forecasting.domain.meters import Meter, MeterProfile, MeterSummary
 from energy_forecasting.domain.model_card import ModelCard
 from energy_forecasting.domain.quality import QualityLimits, QualityReport
-from energy_forecasting.domain.readings import History
+from energy_forecasting.domain.readings import History, Timestamps
+from energy_forecasting.domain.resolutions import found_resolution
 from energy_forecasting.domain.stages import STAGE_MESSAGE, Stage, training_progress
 from energy_forecasting.domain.trainings import TrainingOptions, TrainingPhase, TrainingProgress
 from energy_forecasting.forecasting.quality.report import examine
@@ -124,15 +126,19 @@ class TrainingPipeline:
     def _train_and_publish(self, claim: Claim, running: RunningTask) -> None:
         fetched = self._fetch(claim, running)
         self._enter(claim, running, Stage.VALIDATING_DATA)
-        examination = examine(fetched.history, fetched.summary.profile, limits=self._limits)
+        declared = fetched.summary.profile
+        examination = examine(fetched.history, declared, limits=self._limits)
         if examination.objection is not None:
             raise examination.objection
+        found = found_resolution(fetched.history.timestamps)
+        profile = replace(declared, resolution=found or declared.resolution)
+        inside = hours_inside(fetched.history, profile.reading_kind)
         self._enter(claim, running, Stage.TRAINING_MODEL)
         started = time.monotonic()
         incoming = self._registry.incoming_path()
         try:
             card = self._train(
-                claim, running, fetched.summary.profile, examination.hourly, incoming
+                claim, running, profile, examination.hourly, inside=inside, incoming=incoming
             )
             training_seconds = time.monotonic() - started
             self._enter(claim, running, Stage.SAVING_MODEL)
@@ -160,12 +166,15 @@ class TrainingPipeline:
         running: RunningTask,
         profile: MeterProfile,
         hourly: History,
+        *,
+        inside: Timestamps,
         incoming: Path,
     ) -> ModelCard:
         job = TrainingJob(
             meter=claim.meter,
             profile=profile,
             history=hourly,
+            inside=inside,
             options=TrainingOptions(max_trials=int(claim.options.get("max_trials", 0))),
             artifact=incoming,
             champion=self._registry.champion_path(claim.meter),

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from energy_forecasting.domain.meters import Meter, MeterProfile
 from energy_forecasting.domain.model_card import ModelCard
-from energy_forecasting.domain.readings import History
+from energy_forecasting.domain.readings import History, Timestamps
 from energy_forecasting.domain.trainings import TrainingOptions, TrainingPhase, TrainingProgress
 from energy_forecasting.tasks.process_ties import die_with_parent
 
@@ -55,10 +55,11 @@ class TrainingJob:
 
     meter: Meter
     profile: MeterProfile
-    history: History
+    history: History  #: hourly
     options: TrainingOptions
     artifact: Path  #: where the trainer writes the model; outside of what readers look at
     champion: Path | None = None  #: what it is compared with, if a file stands there
+    inside: Timestamps | None = None  #: hours that begin within a longer reading
 
 
 _board: MutableSequence[float] = [0.0] * len(Board)
@@ -84,7 +85,9 @@ def run_training(job: TrainingJob) -> ModelCard:
 
     _show(TrainingProgress(fraction=0.0, phase=TrainingPhase.PREPARING))
     gate = gate_of(job.champion) if job.champion else None
-    trained = train(job.history, job.meter, job.profile, job.options, _show, gate=gate)
+    trained = train(
+        job.history, job.meter, job.profile, job.options, _show, gate=gate, inside=job.inside
+    )
     trained.network.save(job.artifact)
     write_card(job.artifact, trained.card)
     return trained.card

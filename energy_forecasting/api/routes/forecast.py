@@ -2,6 +2,7 @@
 
 import csv
 import io
+from datetime import timedelta
 from typing import Any, Literal
 
 import numpy as np
@@ -18,7 +19,7 @@ from energy_forecasting.api.schemas import (
     HistoryPoint,
 )
 from energy_forecasting.domain.monitoring import advice
-from energy_forecasting.domain.readings import HOUR, Values, to_datetime
+from energy_forecasting.domain.readings import Values, to_datetime
 
 router = APIRouter(prefix="/forecast", tags=["forecast"])
 
@@ -40,7 +41,12 @@ def forecast(
     forecasts: ForecastServiceDep,
     format: Literal["json", "csv"] = "json",  # noqa: A002 - the contract's name
 ) -> Response:
-    """Forecast up to a week ahead: the median and calibrated quantiles for every hour."""
+    """Forecast up to a week ahead: the median and calibrated quantiles for every step.
+
+    It starts with the first step that the readings do not know, at any time of the day. Hours
+    are the rule; a meter that is read more finely can be asked for 5 to 30 minutes, one that is
+    read less often answers in its own steps.
+    """
     meter = known_meter(request.meter_type, request.meter_id, services)
     result = forecasts.forecast(meter, request)
     if format == "csv":
@@ -57,6 +63,7 @@ def _as_answer(result: ForecastResult, history_hours: int) -> ForecastAnswer:
         meter_type=card.meter_type,
         unit=card.unit,
         timezone=card.timezone,
+        resolution_minutes=_minutes(result),
         origin=result.horizon.origin,
         horizon_hours=result.horizon.hours,
         last_reading=result.last_reading,
@@ -83,6 +90,8 @@ def _degraded_reason(result: ForecastResult) -> str | None:
             "The model's forecast lay far outside of what this meter has ever shown; last week's "
             "values answer instead. Train the meter again."
         )
+    if result.resolution_doubt is not None:
+        return result.resolution_doubt
     if result.known_share < LEAST_KNOWN_SHARE:
         return (
             f"Only {result.known_share:.0%} of the hours in the four weeks before the origin were "
@@ -106,16 +115,19 @@ def _forecast_points(result: ForecastResult) -> list[ForecastPoint]:
 
 
 def _history_points(result: ForecastResult, hours: int) -> list[HistoryPoint]:
-    """Return every hour before the origin, a missing one as null."""
-    origin = np.datetime64(result.horizon.origin.replace(tzinfo=None), "s")
-    stamps = origin + np.arange(-hours, 0) * HOUR
+    """Return every step before the first unknown one, a missing one as null."""
+    stamps = result.steps.starts(result.start - timedelta(hours=hours), result.start)
     known = dict(
         zip(result.history.timestamps.tolist(), _rounded(result.history.consumption), strict=True)
     )
     return [
         HistoryPoint(timestamp=to_datetime(stamp), consumption=_finite(known.get(stamp.tolist())))
-        for stamp in stamps.astype("datetime64[s]")
+        for stamp in stamps
     ]
+
+
+def _minutes(result: ForecastResult) -> float:
+    return result.steps.step.total_seconds() / 60
 
 
 def _rounded(values: Values) -> list[Any]:
@@ -131,8 +143,9 @@ def _as_csv(result: ForecastResult) -> str:
     text = io.StringIO()
     writer = csv.writer(text)
     levels = [f"q{level:g}" for level in result.forecast.levels]
-    writer.writerow(["timestamp", "consumption", *levels])
+    writer.writerow(["timestamp", "consumption", *levels, "resolution_minutes"])
+    minutes = f"{_minutes(result):g}"
     for point in _forecast_points(result):
         stamp = point.timestamp.isoformat()
-        writer.writerow([stamp, point.consumption, *point.quantiles.values()])
+        writer.writerow([stamp, point.consumption, *point.quantiles.values(), minutes])
     return text.getvalue()

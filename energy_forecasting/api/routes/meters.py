@@ -8,8 +8,12 @@ from fastapi import APIRouter, Query
 from energy_forecasting.api.deps import MeterDep, MeterStoreDep, ModelRegistryDep, ServicesDep
 from energy_forecasting.api.schemas import UNKNOWN, MeterAnswer, MeterList, QualityAnswer
 from energy_forecasting.domain.meters import METER_TYPE_PATTERN, MeterSummary
+from energy_forecasting.domain.resolutions import found_resolution
 from energy_forecasting.forecasting.quality.report import quality_report
 from energy_forecasting.registry.model_registry import ModelRegistry
+
+#: Readings so far back tell the step of a meter.
+RESOLUTION_SEEN = timedelta(days=28)
 
 router = APIRouter(prefix="/meters", tags=["meters"])
 
@@ -31,7 +35,10 @@ def list_meters(
 @router.get("/{meter_type}/{meter_id}", summary="Describe a meter", responses=UNKNOWN)
 def describe_meter(meter: MeterDep, store: MeterStoreDep, models: ModelRegistryDep) -> MeterAnswer:
     """Return what the store holds of one meter."""
-    return _answer(store.describe(meter), models)
+    summary = store.describe(meter)
+    start = summary.last_reading - RESOLUTION_SEEN if summary.last_reading else None
+    found = found_resolution(store.read_history(meter, start=start).timestamps)
+    return _answer(summary, models, found=found)
 
 
 @router.get(
@@ -56,7 +63,10 @@ def report_quality(meter: MeterDep, services: ServicesDep) -> QualityAnswer:
     )
 
 
-def _answer(summary: MeterSummary, models: ModelRegistry) -> MeterAnswer:
+def _answer(
+    summary: MeterSummary, models: ModelRegistry, *, found: timedelta | None = None
+) -> MeterAnswer:
+    resolution = summary.profile.resolution or found
     return MeterAnswer(
         meter_id=summary.meter.meter_id,
         meter_type=summary.meter.meter_type,
@@ -64,6 +74,7 @@ def _answer(summary: MeterSummary, models: ModelRegistry) -> MeterAnswer:
         timezone=summary.profile.timezone,
         country=summary.profile.country,
         reading_kind=summary.profile.reading_kind,
+        resolution_minutes=resolution.total_seconds() / 60 if resolution else None,
         readings=summary.readings,
         first_reading=summary.first_reading,
         last_reading=summary.last_reading,

@@ -75,6 +75,13 @@ def _of_length(
 
 
 def _of_time(measures: QualityMeasures) -> Iterator[Finding]:
+    if measures.looks_cumulative:
+        yield _finding(
+            FindingCode.LOOKS_CUMULATIVE,
+            Severity.SERIOUS,
+            "The values rise and hardly ever fall, as those of a register do; if they are meter "
+            "counts, declare reading_kind as cumulative, else forecasts are of the register.",
+        )
     for jump in measures.clock_jumps:
         yield _of_clock_jump(jump, measures)
     if measures.duplicates:

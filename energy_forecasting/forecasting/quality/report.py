@@ -10,13 +10,14 @@ from datetime import date
 
 import numpy as np
 
+from energy_forecasting.domain.aggregation import to_hourly
 from energy_forecasting.domain.calendar import LocalCalendar
 from energy_forecasting.domain.errors import (
     DataQualityError,
     EnergyForecastingError,
     InsufficientData,
 )
-from energy_forecasting.domain.meters import MeterProfile
+from energy_forecasting.domain.meters import MeterProfile, ReadingKind
 from energy_forecasting.domain.quality import (
     ClockJump,
     LevelShift,
@@ -33,8 +34,8 @@ from energy_forecasting.domain.readings import (
     Timestamps,
     Values,
     to_datetime,
-    to_hourly,
 )
+from energy_forecasting.domain.resolutions import HOUR_S, checked_resolution
 from energy_forecasting.forecasting.grid import Hours, LocalGrid
 from energy_forecasting.forecasting.imputation import HOURS_PER_DAY
 from energy_forecasting.forecasting.quality.clock_jumps import by_day, clock_jumps
@@ -47,7 +48,12 @@ from energy_forecasting.forecasting.quality.outliers import (
     is_intermittent,
 )
 from energy_forecasting.forecasting.quality.repairs import repairs_by_rule
-from energy_forecasting.forecasting.quality.runs import find_runs, flat_runs, longest_gap
+from energy_forecasting.forecasting.quality.runs import (
+    FLAT_RUN_HOURS,
+    find_runs,
+    flat_runs,
+    longest_gap,
+)
 from energy_forecasting.forecasting.quality.wording import share
 from energy_forecasting.forecasting.scale import seasonal_scale
 from energy_forecasting.forecasting.validation import validate_history
@@ -56,6 +62,10 @@ WORST_OUTLIERS = 5
 
 #: Hours of a day that must be known for its mean to stand for it.
 _DAY_NEEDS_HOURS = 18
+
+#: A register stands still for hours and is reset now and then; consumption falls as it rises.
+_REGISTER_RISES = 0.1
+_RISES_PER_FALL = 10
 
 _WORKING_DAYS = 5  #: Monday to Friday
 
@@ -99,7 +109,7 @@ def examine(
     """
     hourly = to_hourly(history, profile.reading_kind)
     measures = _measures(history, hourly, profile, duplicates)
-    objection = _objection(hourly, profile, measures, limits)
+    objection = _objection(history, hourly, profile, measures, limits)
     findings = find(measures, objection, profile.unit)
     if objection is not None:
         verdict, reason = Verdict.UNUSABLE, objection.message
@@ -116,10 +126,15 @@ def examine(
 
 
 def _objection(
-    hourly: History, profile: MeterProfile, measures: QualityMeasures, limits: QualityLimits
+    history: History,
+    hourly: History,
+    profile: MeterProfile,
+    measures: QualityMeasures,
+    limits: QualityLimits,
 ) -> EnergyForecastingError | None:
     """Return what a training refuses the history with."""
     try:
+        checked_resolution(history.timestamps, profile.resolution)
         validate_history(hourly, profile)
     except (InsufficientData, DataQualityError) as error:
         return error
@@ -146,6 +161,7 @@ def _measures(
     negative = int((consumption < 0).sum())
     gap_starts, gap_hours = find_runs(~known)
     resolution_s, irregular, off_beat = _steps(history.timestamps)
+    step_hours = (resolution_s or HOUR_S) // HOUR_S
     outliers = _outliers(stamps, consumption, _hour_of_week(grid, grid_hours))
     return QualityMeasures(
         first_reading=history.first,
@@ -156,6 +172,10 @@ def _measures(
         resolution_s=resolution_s,
         irregular_step_share=irregular,
         off_beat_share=off_beat,
+        looks_cumulative=(
+            profile.reading_kind is not ReadingKind.CUMULATIVE
+            and _looks_cumulative(history.consumption)
+        ),
         missing_hours=missing,
         missing_share=share(missing, len(consumption)),
         gaps=len(gap_starts),
@@ -164,11 +184,12 @@ def _measures(
         negative_share=share(negative, int(known.sum())),
         zero_share=share(int((consumption == 0).sum()), int(known.sum())),
         intermittent=is_intermittent(consumption),
-        flat=flat_runs(stamps, consumption),
+        flat=flat_runs(stamps, consumption, shortest_hours=max(FLAT_RUN_HOURS, 3 * step_hours)),
         outlier_hours=len(outliers),
         worst_outliers=outliers[:WORST_OUTLIERS],
         level_shift=_level_shift(grid, scale),
-        clock_jumps=_clock_jumps(grid, scale),
+        # Readings of several hours have no profile that could move.
+        clock_jumps=_clock_jumps(grid, scale) if step_hours <= 1 else [],
         clock_change_days=_clock_change_days(grid, grid_hours),
         temperature_share=share(int(np.isfinite(history.temperature).sum()), len(history)),
         uses_temperature=history.has_temperature,
@@ -198,6 +219,13 @@ def _steps(timestamps: Timestamps) -> tuple[int | None, float, float]:
     irregular = int((steps != resolution).sum())
     off_beat = int((steps % resolution != 0).sum())
     return resolution, share(irregular, len(steps)), share(off_beat, len(steps))
+
+
+def _looks_cumulative(values: Values) -> bool:
+    """Tell whether values rise like a register's: often, and hardly ever fall."""
+    steps = np.diff(values[np.isfinite(values)])
+    rises, falls = int((steps > 0).sum()), int((steps < 0).sum())
+    return rises >= _REGISTER_RISES * len(steps) > 0 and falls * _RISES_PER_FALL <= rises
 
 
 def _hour_of_week(grid: LocalGrid, grid_hours: Hours) -> Hours:

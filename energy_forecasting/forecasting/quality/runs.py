@@ -35,12 +35,15 @@ def longest_gap(stamps: Timestamps, starts: Hours, hours: Hours) -> Gap | None:
     return Gap(start=to_datetime(stamps[starts[longest]]), hours=int(hours[longest]))
 
 
-def flat_runs(stamps: Timestamps, consumption: Values) -> FlatRuns:
+def flat_runs(
+    stamps: Timestamps, consumption: Values, *, shortest_hours: int = FLAT_RUN_HOURS
+) -> FlatRuns:
     """Measure the runs of one unchanged value other than zero.
 
     Args:
         stamps: [n] every hour, UTC.
         consumption: [n] NaN where missing; a gap ends a run.
+        shortest_hours: shorter runs are not counted.
     """
     now, following = consumption[:-1], consumption[1:]
     unchanged = (np.abs(following - now) <= _SAME_VALUE * np.abs(now)) & (now != 0)
@@ -51,7 +54,7 @@ def flat_runs(stamps: Timestamps, consumption: Values) -> FlatRuns:
         return FlatRuns(longest_hours=min(len(usable), 1), longest_start=first, runs=0, share=0.0)
     hours = repeats + 1
     longest = int(np.argmax(hours))
-    long = hours[hours >= FLAT_RUN_HOURS]
+    long = hours[hours >= shortest_hours]
     return FlatRuns(
         longest_hours=int(hours[longest]),
         longest_start=to_datetime(stamps[starts[longest]]),

@@ -340,7 +340,9 @@ class TestWriting:
     ) -> None:
         # Given
         first = MeterProfile(unit="kWh", timezone="Europe/Rome", country="IT")
-        second = MeterProfile(unit="m3", reading_kind=ReadingKind.CUMULATIVE)
+        second = MeterProfile(
+            unit="m3", reading_kind=ReadingKind.CUMULATIVE, resolution=timedelta(minutes=15)
+        )
         # When
         writable.write_profile(METER, first)
         created = writable.list_meters()

@@ -5,7 +5,9 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from textwrap import dedent
 
@@ -230,6 +232,24 @@ class TestSpeed:
         steps = [step for *_, step in plan]
         assert any(step.startswith("SEARCH readings USING PRIMARY KEY") for step in steps)
         assert not any("SCAN readings" in step or "TEMP B-TREE" in step for step in steps)
+
+    def test_a_file_of_an_older_release_gains_the_resolution(self, tmp_path: Path) -> None:
+        # Given a file as the first release wrote it
+        path = tmp_path / "old.sqlite"
+        old = SqliteMeterStore(path)
+        old.write_profile(METER, MeterProfile(unit="m3", timezone="Europe/Rome"))
+        old.write_readings(METER, iter([readings(3)]))
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute("ALTER TABLE meters DROP COLUMN resolution_s")
+            connection.execute("PRAGMA user_version = 1")
+        # When this one opens it
+        summary = SqliteMeterStore(path).describe(METER)
+        # Then all is there, and a resolution can be declared
+        assert summary.readings == 3
+        assert summary.profile == MeterProfile(unit="m3", timezone="Europe/Rome")
+        declared = replace(summary.profile, resolution=timedelta(minutes=15))
+        SqliteMeterStore(path).write_profile(METER, declared)
+        assert SqliteMeterStore(path).describe(METER).profile == declared
 
     def test_ten_thousand_meters_are_listed(self, sqlite_store: SqliteMeterStore) -> None:
         # Given

@@ -41,6 +41,7 @@ class QuickTrainers:
         self.error: Exception | None = None
         self.version = "v1"
         self.gate: GateReport | None = None
+        self.job: TrainingJob | None = None
 
     def train(
         self,
@@ -49,6 +50,7 @@ class QuickTrainers:
         on_progress: ProgressListener,
         raise_if_gone: Callable[[], None],
     ) -> ModelCard:
+        self.job = job
         on_progress(TrainingProgress(fraction=0.5, phase=TrainingPhase.FITTING))
         self.before_return()
         raise_if_gone()
@@ -182,6 +184,43 @@ def test_a_history_that_cannot_teach_fails_with_its_own_error_type(
     assert record.error_details["retryable"] is False
     assert record.error == record.message
     assert world.waiting_messages() == 0
+
+
+def test_a_daily_meter_is_learnt_in_hours_that_tell_where_its_readings_begin(
+    world: World, meters: InMemoryMeterStore
+) -> None:
+    meter = Meter(meter_type="gas", meter_id="daily")
+    year = history(365)
+    daily = History(
+        timestamps=year.timestamps[::24],
+        consumption=100 + np.arange(365.0) % 7,
+        temperature=np.full(365, np.nan),
+    )
+    meters.write_readings(meter, iter([daily]))
+
+    record = world.train(meter)
+
+    job = world.trainers.job
+    assert record.status is Stage.SUCCESS
+    assert job is not None
+    assert len(job.history) == 365 * 24
+    assert job.profile.resolution == timedelta(days=1)
+    assert job.inside is not None
+    assert len(job.inside) == 365 * 23
+
+
+def test_a_resolution_that_is_not_the_declared_one_fails_with_both_named(
+    world: World, meters: InMemoryMeterStore
+) -> None:
+    meters.write_profile(METER, MeterProfile(resolution=timedelta(minutes=15)))
+
+    record = world.train()
+
+    assert record.status is Stage.FAILED
+    assert record.error_details is not None
+    assert record.error_details["problem"] == "resolution_differs"
+    assert record.error_details["declared_minutes"] == 15
+    assert record.error_details["found_minutes"] == 60
 
 
 def test_a_store_that_is_away_is_tried_again_and_then_given_up(

@@ -428,6 +428,35 @@ def test_a_register_is_measured_by_what_it_counts(make_history: HistoryFactory) 
     assert report.negative_hours == 0
 
 
+@pytest.mark.parametrize("kind", [ReadingKind.INTERVAL, ReadingKind.POWER])
+def test_a_register_that_is_not_declared_as_one_is_seen(
+    make_history: HistoryFactory, kind: ReadingKind
+) -> None:
+    # Given a register with standstills and two resets
+    used = np.maximum(make_history(days=120).consumption, 0.0)
+    used[::3] = 0.0
+    register = 1e4 + np.cumsum(used)
+    register[900:] -= register[900]
+    register[1900:] -= register[1900]
+    history = replace(make_history(days=120), consumption=register)
+    # Then
+    assert FindingCode.LOOKS_CUMULATIVE in codes(
+        quality_report(history, MeterProfile(reading_kind=kind))
+    )
+    assert FindingCode.LOOKS_CUMULATIVE not in codes(
+        quality_report(history, MeterProfile(reading_kind=ReadingKind.CUMULATIVE))
+    )
+
+
+def test_a_meter_that_is_mostly_off_does_not_look_like_a_register(
+    make_history: HistoryFactory,
+) -> None:
+    history = make_history(days=120)
+    pulses = np.where(np.arange(len(history)) % 20 == 0, 5.0, 0.0)
+    report = quality_report(replace(history, consumption=pulses), MeterProfile())
+    assert not report.looks_cumulative
+
+
 @pytest.mark.parametrize(
     ("meter_id", "zone", "kind", "expected"),
     [

@@ -86,17 +86,22 @@ def test_a_history_within_the_limits_is_not_refused(
     assert examination.report.verdict is Verdict.USABLE
 
 
-def test_one_reading_in_three_hours_is_refused_by_default(make_history: HistoryFactory) -> None:
+def test_an_hourly_meter_that_lost_two_readings_of_three_is_refused_by_default(
+    make_history: HistoryFactory,
+) -> None:
+    # Given an hourly meter whose readings come for eight hours a day only
     history = make_history(days=60)
+    kept = np.arange(len(history)) % 24 < 8
     sparse = History(
-        timestamps=history.timestamps[::3],
-        consumption=history.consumption[::3],
-        temperature=history.temperature[::3],
+        timestamps=history.timestamps[kept],
+        consumption=history.consumption[kept],
+        temperature=history.temperature[kept],
     )
 
     error = refusal(examine(sparse, PROFILE))
 
-    assert "66.6 % of the hours have no usable value" in error.message
+    assert error.details["problem"] == "mostly_missing"
+    assert "66." in error.message
     assert examine(sparse, PROFILE, limits=NO_LIMITS).objection is None
 
 

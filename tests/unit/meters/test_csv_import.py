@@ -1,7 +1,7 @@
 """CSV import: what is good comes in, what is bad is told line by line."""
 
 import gzip
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -217,9 +217,9 @@ class TestProfiles:
         path.write_text(HEADER + line())
         profiles = tmp_path / "meters.csv"
         profiles.write_text(
-            PROFILE_HEADER.strip() + ",description\n"
-            'gas,g1,m3,Europe/Rome,IT,cumulative,"the cellar, left"\n'
-            "water,w1,,,,,\n"
+            PROFILE_HEADER.strip() + ",description,resolution_minutes\n"
+            'gas,g1,m3,Europe/Rome,IT,cumulative,"the cellar, left",15\n'
+            "water,w1,,,,,,\n"
         )
         # When
         import_csv(path, store, profiles=profiles)
@@ -231,9 +231,23 @@ class TestProfiles:
                 timezone="Europe/Rome",
                 country="IT",
                 reading_kind=ReadingKind.CUMULATIVE,
+                resolution=timedelta(minutes=15),
             ),
             "water/w1": MeterProfile(),
         }
+
+    @pytest.mark.parametrize("cell", ["7", "-15", "1e300", "PT15M", "15.5"])
+    def test_a_resolution_that_cannot_be_used_imports_nothing(
+        self, path: Path, tmp_path: Path, store: InMemoryMeterStore, cell: str
+    ) -> None:
+        path.write_text(HEADER + line())
+        profiles = tmp_path / "meters.csv"
+        profiles.write_text(
+            PROFILE_HEADER.strip() + f",resolution_minutes\ngas,g1,m3,UTC,IT,interval,{cell}\n"
+        )
+        with pytest.raises(DataQualityError, match=r"line 2.*resolution_minutes"):
+            import_csv(path, store, profiles=profiles)
+        assert store.list_meters() == []
 
     def test_without_profiles_a_known_one_stays(
         self, path: Path, store: InMemoryMeterStore

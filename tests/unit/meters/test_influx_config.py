@@ -47,7 +47,7 @@ def test_four_keys_are_enough(path: Path) -> None:
 def test_the_example_is_valid() -> None:
     config = loaded(EXAMPLE)
     assert config.reading_kind is ReadingKind.INTERVAL
-    assert config.resolution == timedelta(hours=1)
+    assert config.profile.resolution == timedelta(hours=1)
     assert config.profile.country == "IT"
 
 
@@ -101,6 +101,7 @@ def test_variables_are_enough_and_the_token_may_come_from_a_file(
         ({"timezone": "Europe/Rom"}, "Europe/Rom"),
         ({"timeout_s": 0}, "timeout_s"),
         ({"resolution": "PT0S"}, "resolution"),
+        ({"resolution": "PT7M"}, "resolution"),
         ({"ca_file": "/no/such/file.pem"}, "ca_file"),
     ],
 )
