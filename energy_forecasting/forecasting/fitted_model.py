@@ -7,7 +7,12 @@ import numpy as np
 import numpy.typing as npt
 
 from energy_forecasting.domain.forecasts import TemperatureSource
-from energy_forecasting.domain.model_card import ForecastMethod, Skill, TuningReport
+from energy_forecasting.domain.model_card import (
+    ForecastMethod,
+    Importance,
+    Skill,
+    TuningReport,
+)
 from energy_forecasting.forecasting.calibration import Multipliers
 from energy_forecasting.forecasting.features import TemperatureScale
 
@@ -25,3 +30,5 @@ class FittedModel:
     temperature_scale: TemperatureScale | None = None  #: None when temperature is not used
     calibration: Mapping[TemperatureSource, Multipliers] = field(default_factory=dict)
     tuning: TuningReport | None = None
+    importance: Importance | None = None
+    importance_known_temperature: Importance | None = None

@@ -1,13 +1,19 @@
 """Fitting the quantile network to one meter: tune, fit, predict out of fold, calibrate."""
 
 from energy_forecasting.domain.forecasts import TemperatureSource
-from energy_forecasting.domain.model_card import ForecastMethod, Skill, TuningReport
+from energy_forecasting.domain.model_card import (
+    ForecastMethod,
+    Importance,
+    Skill,
+    TuningReport,
+)
 from energy_forecasting.domain.trainings import TrainingPhase
 from energy_forecasting.forecasting.calibration import Multipliers
 from energy_forecasting.forecasting.ensemble import EnsembleFitter
 from energy_forecasting.forecasting.examples import TrainingExamples
 from energy_forecasting.forecasting.fitted_model import FittedModel
 from energy_forecasting.forecasting.grid import LocalGrid
+from energy_forecasting.forecasting.importance import group_importance
 from energy_forecasting.forecasting.out_of_fold import calibrate, predict_out_of_fold
 from energy_forecasting.forecasting.progress import ProgressPlan
 from energy_forecasting.forecasting.recipe import DEFAULT_SETTINGS, Settings, member_positions
@@ -30,10 +36,12 @@ def fit_network(
 
     calibration: dict[TemperatureSource, Multipliers] = {}
     skills: dict[TemperatureSource, Skill] = {}
+    importances: dict[TemperatureSource, Importance | None] = {}
     answering = member_positions(examples.members)
     for done, (source, positions) in enumerate(answering.items(), start=1):
         quantiles = predict_out_of_fold(weights, examples, positions)
         calibration[source], skills[source] = calibrate(examples, quantiles)
+        importances[source] = group_importance(weights, examples, positions, seed=seed)
         plan.reach(TrainingPhase.CALIBRATING, done / len(answering))
     return FittedModel(
         method=ForecastMethod.QUANTILE_NETWORK,
@@ -45,6 +53,8 @@ def fit_network(
         temperature_scale=examples.temperature_scale,
         calibration=calibration,
         tuning=tuning,
+        importance=importances[TemperatureSource.UNUSED],
+        importance_known_temperature=importances.get(TemperatureSource.REQUEST),
     )
 
 
