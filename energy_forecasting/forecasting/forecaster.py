@@ -7,6 +7,7 @@ It cannot look further ahead than a week: beyond that last week's values are not
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -24,9 +25,26 @@ from energy_forecasting.domain.readings import (
     to_datetime64,
 )
 from energy_forecasting.forecasting.calibration import apply_multipliers
+from energy_forecasting.forecasting.circumstances import Circumstances
 from energy_forecasting.forecasting.evaluation import Weights, ensemble_quantiles
-from energy_forecasting.forecasting.features import TemperatureScale, build_features
-from energy_forecasting.forecasting.grid import Hours, LocalGrid, local_hour, mean_by_hour
+from energy_forecasting.forecasting.explanation import (
+    LAST_WEEK,
+    Explanation,
+    at_hours,
+    explain_network,
+    with_floor,
+)
+from energy_forecasting.forecasting.explanation_sentences import (
+    describe_baseline,
+    describe_network,
+)
+from energy_forecasting.forecasting.features import (
+    FeatureRows,
+    Rows,
+    TemperatureScale,
+    build_features,
+)
+from energy_forecasting.forecasting.grid import Flags, Hours, LocalGrid, local_hour, mean_by_hour
 from energy_forecasting.forecasting.imputation import HOURS_PER_DAY, interpolate
 from energy_forecasting.forecasting.levels import at_levels, checked_levels
 from energy_forecasting.forecasting.recipe import ensemble_members, member_positions
@@ -35,6 +53,7 @@ from energy_forecasting.forecasting.seasonal_naive import (
     naive_quantiles,
     week_ago,
 )
+from energy_forecasting.forecasting.usual_conditions import usual_grid, usual_temperature
 
 #: Days of history before the origin that a forecast looks at.
 RECENT_DAYS = 42
@@ -44,6 +63,8 @@ SILENT_DAYS_ALLOWED = 28
 
 #: A forecast further outside the training's range than its whole width is not to be believed.
 ABSURD_WIDTHS = 1.0
+
+_ABSURD = "The model's own forecast lay far outside of what this meter has ever shown."
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -97,8 +118,7 @@ class Forecaster:
         wanted = checked_levels(levels)
         _check_horizon(horizon)
         _check_temperature(temperature, horizon)
-        hours = np.arange(horizon.hours) * HOUR
-        timestamps = (to_datetime64(horizon.origin) + hours).astype("datetime64[s]")
+        timestamps = _timestamps(horizon)
         outlook = self._outlook(history, horizon, timestamps, temperature)
         is_baseline = False
         if self._card.method is ForecastMethod.SEASONAL_NAIVE:
@@ -117,6 +137,47 @@ class Forecaster:
             median=np.maximum(quantiles[:, QUANTILE_LEVELS.index(0.5)], self._floor),
             temperature_source=source,
             is_baseline=is_baseline,
+        )
+
+    def explain(
+        self,
+        history: History,
+        horizon: Horizon,
+        forecast: Forecast,
+        *,
+        temperature: Values | None = None,
+    ) -> Explanation:
+        """Take a forecast apart into what drives it.
+
+        Args:
+            history: as given for the forecast.
+            horizon: as given for the forecast.
+            forecast: what it answered, or some of those hours.
+            temperature: as given for the forecast.
+        """
+        card, timestamps = self._card, _timestamps(horizon)
+        outlook = self._outlook(history, horizon, timestamps, temperature)
+        usual = _as_usual(outlook, card)
+        shown = np.isin(timestamps, forecast.timestamps)
+        leads = outlook.leads[shown]
+        warmer = None
+        if forecast.temperature_source is TemperatureSource.REQUEST:
+            warmer = _warmer(outlook, usual, shown)
+        about = Circumstances.of(
+            outlook.grid, outlook.origin + leads, usual.grid.consumption, warmer
+        )
+        if forecast.is_baseline or card.method is ForecastMethod.SEASONAL_NAIVE:
+            reason = _ABSURD if forecast.is_baseline else card.method_reason
+            return Explanation(
+                parts={LAST_WEEK: forecast.median}, sentences=describe_baseline(reason, about)
+            )
+        built, source = self._inputs(outlook)
+        usually, _ = self._inputs(usual)
+        median_of = partial(self._median, base=built.base[0], source=source)
+        parts = explain_network(median_of, built, usually)
+        parts = at_hours(with_floor(parts, self._floor), leads)
+        return Explanation(
+            parts=parts, sentences=describe_network(parts, about, unit=card.unit, scale=card.scale)
         )
 
     def _outlook(
@@ -149,6 +210,10 @@ class Forecaster:
         return not bool(is_sane.all())  # NaN is not sane either
 
     def _network(self, outlook: _Outlook) -> tuple[Values, TemperatureSource]:
+        built, source = self._inputs(outlook)
+        return self._quantiles(built.values[0], built.base[0], source)[outlook.leads], source
+
+    def _inputs(self, outlook: _Outlook) -> tuple[FeatureRows, TemperatureSource]:
         card = self._card
         grid, lead_count = outlook.grid, int(outlook.leads.max()) + 1
         source, ahead, scale = TemperatureSource.UNUSED, None, None
@@ -171,16 +236,23 @@ class Forecaster:
             temperature_ahead=ahead,
             temperature_scale=scale,
         )
+        return built, source
+
+    def _median(self, rows: Rows, *, base: Values, source: TemperatureSource) -> Values:
+        return self._quantiles(rows, base, source)[:, QUANTILE_LEVELS.index(0.5)]
+
+    def _quantiles(self, rows: Rows, base: Values, source: TemperatureSource) -> Values:
+        """Evaluate the features of consecutive leads, [m, f], of a base, [m]."""
+        card, lead_count = self._card, len(rows)
         # Members blind to temperature need its columns, but not what is in them.
         features = np.zeros((lead_count, len(card.feature_names)), dtype=np.float32)
-        features[:, : len(built.names)] = built.values[0]
+        features[:, : rows.shape[1]] = rows
         answering = member_positions(ensemble_members(uses_temperature=card.uses_temperature))
         departures = ensemble_quantiles(self._weights, features, answering[source])
         calibrated = apply_multipliers(
             departures, np.arange(lead_count), card.calibration[source.value]
         )
-        quantiles = built.base[0][:, None] + calibrated * card.scale
-        return quantiles[outlook.leads], source
+        return np.asarray(base[:, None] + calibrated * card.scale)
 
 
 def _naive(outlook: _Outlook, table: npt.NDArray[np.floating]) -> Values:
@@ -216,6 +288,30 @@ def _with_some_temperature(grid: LocalGrid, mean: float) -> LocalGrid:
     if np.isfinite(grid.temperature).any():
         return grid
     return replace(grid, temperature=np.full(len(grid), mean))
+
+
+def _as_usual(outlook: _Outlook, card: ModelCard) -> _Outlook:
+    """Ask the same question in usual conditions."""
+    grid, temperature = outlook.grid, outlook.temperature
+    if card.temperature_mean is not None:
+        grid = _with_some_temperature(grid, card.temperature_mean)
+    if temperature is not None:
+        temperature = usual_temperature(grid, outlook.leads)
+    return replace(outlook, grid=usual_grid(grid), temperature=temperature)
+
+
+def _warmer(outlook: _Outlook, usual: _Outlook, shown: Flags) -> float | None:
+    """Return how much warmer than usual some hours are, where that was measured."""
+    if outlook.temperature is None or usual.temperature is None:
+        return None
+    if not np.isfinite(outlook.grid.temperature).any():
+        return None
+    return float((outlook.temperature - usual.temperature)[shown].mean())
+
+
+def _timestamps(horizon: Horizon) -> Timestamps:
+    hours = np.arange(horizon.hours) * HOUR
+    return np.asarray((to_datetime64(horizon.origin) + hours).astype("datetime64[s]"))
 
 
 def _check_horizon(horizon: Horizon) -> None:
