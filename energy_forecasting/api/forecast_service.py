@@ -21,6 +21,7 @@ from energy_forecasting.domain.horizons import MAX_HORIZON_HOURS, Horizon
 from energy_forecasting.domain.meters import Meter
 from energy_forecasting.domain.model_card import ModelCard
 from energy_forecasting.domain.readings import History, to_hourly
+from energy_forecasting.forecasting.explanation import Explanation
 from energy_forecasting.forecasting.forecaster import RECENT_DAYS, Forecaster
 from energy_forecasting.meters.store import MeterStore
 from energy_forecasting.registry.artifact import read_card, read_weights
@@ -47,6 +48,7 @@ class ForecastResult:
     forecast: Forecast  #: the hours asked for
     last_reading: datetime
     known_share: float  #: of the hours of the last four weeks before the origin, 0 to 1
+    explanation: Explanation | None = None  #: of the hours asked for, where it was wished
 
 
 class ForecastService:
@@ -78,11 +80,12 @@ class ForecastService:
             meter, start=horizon.origin - HISTORY_READ, end=horizon.origin
         )
         history = to_hourly(readings, summary.profile.reading_kind)
+        temperature = _temperature(request, horizon, span)
         forecast = forecaster.forecast(
             history,
             horizon,
             levels=sorted(set(request.quantiles)),
-            temperature=_temperature(request, horizon, span),
+            temperature=temperature,
         )
         if forecast.is_baseline:
             logger.error(
@@ -92,11 +95,16 @@ class ForecastService:
                 version=forecaster.card.version,
                 origin=horizon.origin.isoformat(),
             )
+        asked = _from(forecast, span.start)
+        explanation = None
+        if request.explain:
+            explanation = forecaster.explain(history, horizon, asked, temperature=temperature)
         return ForecastResult(
             card=forecaster.card,
             horizon=horizon,
             history=history,
-            forecast=_from(forecast, span.start),
+            forecast=asked,
+            explanation=explanation,
             last_reading=last,
             known_share=_known_share(history, horizon.origin),
         )

@@ -8,9 +8,11 @@ import numpy as np
 from fastapi import APIRouter, Response
 
 from energy_forecasting.api.deps import ForecastServiceDep, ServicesDep, known_meter
+from energy_forecasting.api.forecast_explanation import contributions_by_hour, explained
 from energy_forecasting.api.forecast_service import ForecastResult
 from energy_forecasting.api.schemas import (
     UNKNOWN,
+    ExplainedForecastAnswer,
     ForecastAnswer,
     ForecastModel,
     ForecastPoint,
@@ -30,7 +32,7 @@ CSV_TYPE = "text/csv; charset=utf-8"
 @router.post(
     "/",
     summary="Forecast up to a week ahead",
-    response_model=ForecastAnswer,
+    response_model=ForecastAnswer | ExplainedForecastAnswer,
     responses={200: {"content": {"text/csv": {"schema": {"type": "string"}}}}, **UNKNOWN},
 )
 def forecast(
@@ -39,12 +41,17 @@ def forecast(
     forecasts: ForecastServiceDep,
     format: Literal["json", "csv"] = "json",  # noqa: A002 - the contract's name
 ) -> Response:
-    """Forecast up to a week ahead: the median and calibrated quantiles for every hour."""
+    """Forecast up to a week ahead: the median and calibrated quantiles for every hour.
+
+    With ``explain`` also what drives it; as CSV in columns named ``contribution_...``.
+    """
     meter = known_meter(request.meter_type, request.meter_id, services)
     result = forecasts.forecast(meter, request)
     if format == "csv":
         return Response(_as_csv(result), media_type=CSV_TYPE)
     answer = _as_answer(result, request.history_hours)
+    if result.explanation is not None:
+        answer = explained(answer, result.explanation)
     return Response(answer.model_dump_json(), media_type="application/json")
 
 
@@ -129,8 +136,13 @@ def _as_csv(result: ForecastResult) -> str:
     text = io.StringIO()
     writer = csv.writer(text)
     levels = [f"q{level:g}" for level in result.forecast.levels]
-    writer.writerow(["timestamp", "consumption", *levels])
-    for point in _forecast_points(result):
+    points = _forecast_points(result)
+    parts: list[dict[str, float]] = [{}] * len(points)
+    if result.explanation is not None:
+        parts = contributions_by_hour(result.explanation)
+    names = [f"contribution_{name}" for name in parts[0]]
+    writer.writerow(["timestamp", "consumption", *levels, *names])
+    for point, part in zip(points, parts, strict=True):
         stamp = point.timestamp.isoformat()
-        writer.writerow([stamp, point.consumption, *point.quantiles.values()])
+        writer.writerow([stamp, point.consumption, *point.quantiles.values(), *part.values()])
     return text.getvalue()
