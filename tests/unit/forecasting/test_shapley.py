@@ -20,7 +20,7 @@ def drawn(seed: int) -> Rows:
 
 def curved(rows: Rows) -> npt.NDArray[np.float64]:
     wide = rows.astype(np.float64)
-    return np.asarray(np.maximum(wide[:, 0] * wide[:, 2], wide[:, 1]) + wide[:, 3] ** 2)
+    return np.asarray(np.maximum(wide[:, 0] * wide[:, 2] * wide[:, 3], wide[:, 1]))
 
 
 def product_and_sum(rows: Rows) -> npt.NDArray[np.float64]:
