@@ -34,6 +34,7 @@ from energy_forecasting.domain.model_card import ModelCard
 from energy_forecasting.domain.monitoring import advice
 from energy_forecasting.domain.readings import History, Values, to_datetime64
 from energy_forecasting.domain.resolutions import checked_resolution, found_resolution
+from energy_forecasting.forecasting.explanation import Explanation
 from energy_forecasting.forecasting.forecaster import Forecaster
 from energy_forecasting.forecasting.stepping import Stepper, level_over_steps
 from energy_forecasting.meters.store import MeterStore
@@ -64,6 +65,7 @@ class ForecastResult:
     last_reading: datetime
     resolution_doubt: str | None  #: what is wrong with the steps of the recent readings
     known_share: float  #: of the hours of the last four weeks before the origin, 0 to 1
+    explanation: Explanation | None = None  #: of the hours asked for, where it was wished
 
 
 class ForecastService:
@@ -96,11 +98,12 @@ class ForecastService:
         span = span_in_steps(asked, request.horizon_hours, steps, next_step)
         horizon = horizon_of(span, steps, next_step)
         history = to_hourly(readings, profile.reading_kind).before(horizon.origin)
+        temperature = _temperature(request, horizon, span, steps)
         hourly = forecaster.forecast(
             history,
             horizon,
             levels=sorted(set(request.quantiles)),
-            temperature=_temperature(request, horizon, span, steps),
+            temperature=temperature,
         )
         stepper = Stepper(steps=steps, kind=profile.reading_kind, card=card)
         past, forecast = stepper.bring(hourly, readings=readings, history=history)
@@ -112,6 +115,13 @@ class ForecastService:
                 version=card.version,
                 origin=horizon.origin.isoformat(),
             )
+        explanation = None
+        if request.explain:
+            shown = _within(hourly, span)
+            explanation = stepper.bring_explanation(
+                forecaster.explain(history, horizon, shown, temperature=temperature),
+                shown.timestamps,
+            )
         return ForecastResult(
             card=card,
             horizon=horizon,
@@ -119,6 +129,7 @@ class ForecastService:
             start=min(span.start, next_step),
             history=past,
             forecast=_within(forecast, span),
+            explanation=explanation,
             last_reading=last,
             resolution_doubt=_resolution_doubt(readings, profile),
             known_share=_known_share(history, horizon.origin),

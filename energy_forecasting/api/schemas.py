@@ -135,6 +135,11 @@ class ForecastRequest(MeterRequest):
         "the meter's own step where that is longer",
         json_schema_extra={"enum": [*SUPPORTED_MINUTES, None]},
     )
+    explain: bool = Field(
+        default=False,
+        description="Also tell what drives the forecast: each point's contributions and a summary "
+        "in sentences; for steps of an hour or longer",
+    )
     history_hours: int = Field(
         168, ge=0, le=1344, description="How many hours of readings to return before the forecast"
     )
@@ -161,6 +166,36 @@ class ForecastPoint(BaseModel):
     timestamp: datetime = Field(description="Start of the step, UTC")
     consumption: float = Field(description="The median forecast, in the meter's unit")
     quantiles: dict[str, float] = Field(description="Level to value; ascending, ordered")
+
+
+class ExplainedPoint(ForecastPoint):
+    """One hour ahead and what drives it."""
+
+    contributions: dict[str, float] = Field(
+        description="Key of a group to its part of ``consumption``, in the meter's unit. The first "
+        "is where the forecast starts from, the others raise or lower it; they add up to "
+        "``consumption``"
+    )
+
+
+class GroupContribution(BaseModel):
+    """What one group contributes over all hours of the forecast, in the meter's unit."""
+
+    group: str = Field(description="Key in each point's contributions")
+    name: str
+    mean: float = Field(description="Mean contribution: what it adds or takes away altogether")
+    mean_absolute: float = Field(description="Mean size: how much it moves single hours")
+
+
+class ForecastExplanation(BaseModel):
+    """What drives the median forecast: what the model leans on, which need not be a cause."""
+
+    sentences: list[str] = Field(
+        description="The forecast against the usual week, then what matters, strongest first"
+    )
+    groups: list[GroupContribution] = Field(
+        description="Where the forecast starts from, then the groups, largest first"
+    )
 
 
 class ForecastModel(BaseModel):
@@ -198,6 +233,13 @@ class ForecastAnswer(BaseModel):
     quantile_levels: list[float]
     history: list[HistoryPoint]
     forecast: list[ForecastPoint]
+
+
+class ExplainedForecastAnswer(ForecastAnswer):
+    """The answer to a request with ``explain``."""
+
+    explanation: ForecastExplanation
+    forecast: list[ExplainedPoint]  # type: ignore[assignment]  # pydantic reads it only
 
 
 class ModelList(BaseModel):

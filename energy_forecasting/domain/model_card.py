@@ -63,6 +63,23 @@ class Skill(CardPart):
     )
 
 
+class GroupImportance(CardPart):
+    """What a group of inputs is worth to a model."""
+
+    group: str = Field(description="Stable key, as in the contributions of a forecast")
+    name: str
+    mase_rise: float = Field(description="MASE with the group taken from another week, minus mase")
+    rise_percent: float = Field(description="The same in percent of mase; 2 or less may be chance")
+
+
+class Importance(CardPart):
+    """Permutation importance out of fold: which groups of inputs the model leans on."""
+
+    rows: int = Field(description="Forecast hours in the random sample")
+    mase: float = Field(description="Of these hours, out of fold, with all inputs as they were")
+    groups: list[GroupImportance] = Field(description="Most important first")
+
+
 class Trial(CardPart):
     """One configuration that tuning tried on the tail of the history."""
 
@@ -146,6 +163,12 @@ class ModelCard(CardPart):
     )
     skill_known_temperature: Skill | None = Field(
         default=None, description="With the true temperature ahead; None when it is not used"
+    )
+    importance: Importance | None = Field(
+        default=None, description="Of the model behind ``skill``; None when it was not measured"
+    )
+    importance_known_temperature: Importance | None = Field(
+        default=None, description="Of the model behind ``skill_known_temperature``"
     )
     uses_temperature: bool
     feature_names: list[str] = Field(description="Inputs of the network, in order")

@@ -7,7 +7,13 @@ import numpy as np
 import numpy.typing as npt
 
 from energy_forecasting.domain.forecasts import TemperatureSource
-from energy_forecasting.domain.model_card import Folds, ForecastMethod, Skill, TuningReport
+from energy_forecasting.domain.model_card import (
+    Folds,
+    ForecastMethod,
+    Importance,
+    Skill,
+    TuningReport,
+)
 from energy_forecasting.forecasting.calibration import Multipliers, Tails
 from energy_forecasting.forecasting.features import TemperatureScale
 
@@ -27,3 +33,5 @@ class FittedModel:
     tails: Mapping[str, Tails] = field(default_factory=dict)  #: as the card names them
     tuning: TuningReport | None = None
     folds: Folds | None = None  #: None when no hour is learnt by heart
+    importance: Importance | None = None
+    importance_known_temperature: Importance | None = None

@@ -8,6 +8,7 @@ It cannot look further ahead than a week: beyond that last week's values are not
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -25,16 +26,33 @@ from energy_forecasting.domain.readings import (
     Values,
     to_datetime64,
 )
+from energy_forecasting.forecasting.adaptive_calibration import Adaptation
 from energy_forecasting.forecasting.calibration import normal_tails
+from energy_forecasting.forecasting.circumstances import Circumstances
 from energy_forecasting.forecasting.evaluation import Weights
-from energy_forecasting.forecasting.grid import Hours, LocalGrid, local_hour, mean_by_hour
+from energy_forecasting.forecasting.explanation import (
+    AT_REST,
+    LAST_WEEK,
+    RECENT_ERRORS,
+    Explanation,
+    at_hours,
+    explain_network,
+    with_floor,
+)
+from energy_forecasting.forecasting.explanation_sentences import (
+    describe_baseline,
+    describe_network,
+)
+from energy_forecasting.forecasting.features import FeatureRows, Rows
+from energy_forecasting.forecasting.grid import Flags, Hours, LocalGrid, local_hour, mean_by_hour
 from energy_forecasting.forecasting.imputation import HOURS_PER_DAY, HOURS_PER_WEEK, interpolate
 from energy_forecasting.forecasting.levels import at_levels, checked_levels
 from energy_forecasting.forecasting.live import LiveCalibration
 from energy_forecasting.forecasting.model_quantiles import (
     RECENT_DAYS,
+    evaluate,
     is_absurd,
-    network_quantiles,
+    network_features,
     temperature_scale,
 )
 from energy_forecasting.forecasting.quality.outliers import is_intermittent
@@ -44,9 +62,14 @@ from energy_forecasting.forecasting.seasonal_naive import (
     naive_quantiles,
     week_ago,
 )
+from energy_forecasting.forecasting.usual_conditions import usual_grid, usual_temperature
 
 #: Without any reading in so many days before the origin there is nothing to forecast from.
 SILENT_DAYS_ALLOWED = 28
+
+_MEDIAN = QUANTILE_LEVELS.index(0.5)
+
+_ABSURD = "The model's own forecast lay far outside of what this meter has ever shown."
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -111,8 +134,7 @@ class Forecaster:
         wanted = checked_levels(levels)
         _check_horizon(horizon)
         _check_temperature(temperature, horizon)
-        hours = np.arange(horizon.hours) * HOUR
-        timestamps = (to_datetime64(horizon.origin) + hours).astype("datetime64[s]")
+        timestamps = _timestamps(horizon)
         outlook = self._outlook(history, horizon, timestamps, temperature)
         is_baseline, own_tails = False, BASELINE
         if self._card.method is ForecastMethod.SEASONAL_NAIVE:
@@ -127,21 +149,69 @@ class Forecaster:
                 quantiles, source = _naive(outlook, table), TemperatureSource.UNUSED
         live = self._live.at(history, horizon.origin, source)
         if not is_baseline:
-            hours_of_day = (outlook.origin + outlook.leads) % HOURS_PER_DAY
-            quantiles = live.adaptation.apply(quantiles, outlook.leads, hours_of_day)
+            quantiles = _adapted(quantiles, outlook, live.adaptation)
         # A season that begins is for the model, whatever it lost to zero in the season before.
         if self._card.zero_median and is_intermittent(outlook.grid.consumption[-HOURS_PER_WEEK:]):
-            quantiles[:, : QUANTILE_LEVELS.index(0.5) + 1] = 0.0
+            quantiles[:, : _MEDIAN + 1] = 0.0
         tails = self._card.tails.get(own_tails) or normal_tails()
         at_wanted = at_levels(quantiles, wanted, leads=outlook.leads, tails=tails)
         return Forecast(
             timestamps=timestamps,
             levels=wanted,
             quantiles=np.maximum(at_wanted, self._floor),
-            median=np.maximum(quantiles[:, QUANTILE_LEVELS.index(0.5)], self._floor),
+            median=np.maximum(quantiles[:, _MEDIAN], self._floor),
             temperature_source=source,
             is_baseline=is_baseline,
             live=live.record,
+        )
+
+    def explain(
+        self,
+        history: History,
+        horizon: Horizon,
+        forecast: Forecast,
+        *,
+        temperature: Values | None = None,
+    ) -> Explanation:
+        """Take a forecast apart into what drives it.
+
+        Args:
+            history: as given for the forecast.
+            horizon: as given for the forecast.
+            forecast: what it answered, or some of those hours.
+            temperature: as given for the forecast.
+        """
+        card, timestamps = self._card, _timestamps(horizon)
+        outlook = self._outlook(history, horizon, timestamps, temperature)
+        usual = _as_usual(outlook, card)
+        shown = np.isin(timestamps, forecast.timestamps)
+        leads = outlook.leads[shown]
+        warmer = None
+        if forecast.temperature_source is TemperatureSource.REQUEST:
+            warmer = _warmer(outlook, usual, shown)
+        about = Circumstances.of(
+            outlook.grid, outlook.origin + leads, usual.grid.consumption, warmer
+        )
+        if forecast.is_baseline or card.method is ForecastMethod.SEASONAL_NAIVE:
+            reason = _ABSURD if forecast.is_baseline else card.method_reason
+            return Explanation(
+                parts={LAST_WEEK: forecast.median}, sentences=describe_baseline(reason, about)
+            )
+        built, source = self._inputs(outlook)
+        usually, _ = self._inputs(usual)
+        median_of = partial(self._median, base=built.base[0], source=source)
+        parts = explain_network(median_of, built, usually)
+        parts = at_hours(parts, leads)
+        own = self._quantiles(built.values[0], built.base[0], source)[outlook.leads]
+        adaptation = self._live.at(history, horizon.origin, source).adaptation
+        moved = (_adapted(own, outlook, adaptation) - own)[shown, _MEDIAN]
+        if moved.any():
+            parts[RECENT_ERRORS] = moved
+        parts = with_floor(parts, self._floor)
+        if card.zero_median and not forecast.median.any():
+            parts[AT_REST] = -np.sum(list(parts.values()), axis=0)
+        return Explanation(
+            parts=parts, sentences=describe_network(parts, about, unit=card.unit, scale=card.scale)
         )
 
     def _outlook(
@@ -167,6 +237,10 @@ class Forecaster:
         )
 
     def _network(self, outlook: _Outlook) -> tuple[Values, TemperatureSource]:
+        built, source = self._inputs(outlook)
+        return self._quantiles(built.values[0], built.base[0], source)[outlook.leads], source
+
+    def _inputs(self, outlook: _Outlook) -> tuple[FeatureRows, TemperatureSource]:
         grid, lead_count = outlook.grid, int(outlook.leads.max()) + 1
         source, ahead, scale = TemperatureSource.UNUSED, None, temperature_scale(self._card)
         if outlook.temperature is not None and scale is not None:
@@ -175,15 +249,27 @@ class Forecaster:
             # Per local hour: the autumn hour averaged, the spring hour between its neighbours.
             by_lead = mean_by_hour(outlook.leads, outlook.temperature, lead_count)
             ahead = interpolate(by_lead)[None, :]
-        quantiles = network_quantiles(
+        built = network_features(
             self._card,
-            self._weights,
             grid,
             np.array([outlook.origin]),
             lead_count,
             temperature_ahead=ahead,
         )
-        return quantiles[0, outlook.leads], source
+        return built, source
+
+    def _median(self, rows: Rows, *, base: Values, source: TemperatureSource) -> Values:
+        return self._quantiles(rows, base, source)[:, _MEDIAN]
+
+    def _quantiles(self, rows: Rows, base: Values, source: TemperatureSource) -> Values:
+        """Evaluate the features of consecutive leads, [m, f], of a base, [m]."""
+        leads = np.arange(len(rows))
+        return evaluate(self._card, self._weights, rows, base=base, leads=leads, source=source)
+
+
+def _adapted(quantiles: Values, outlook: _Outlook, adaptation: Adaptation) -> Values:
+    hours_of_day = (outlook.origin + outlook.leads) % HOURS_PER_DAY
+    return adaptation.apply(quantiles, outlook.leads, hours_of_day)
 
 
 def _naive(outlook: _Outlook, table: npt.NDArray[np.floating]) -> Values:
@@ -219,6 +305,30 @@ def _with_some_temperature(grid: LocalGrid, mean: float) -> LocalGrid:
     if np.isfinite(grid.temperature).any():
         return grid
     return replace(grid, temperature=np.full(len(grid), mean))
+
+
+def _as_usual(outlook: _Outlook, card: ModelCard) -> _Outlook:
+    """Ask the same question in usual conditions."""
+    grid, temperature = outlook.grid, outlook.temperature
+    if card.temperature_mean is not None:
+        grid = _with_some_temperature(grid, card.temperature_mean)
+    if temperature is not None:
+        temperature = usual_temperature(grid, outlook.leads)
+    return replace(outlook, grid=usual_grid(grid), temperature=temperature)
+
+
+def _warmer(outlook: _Outlook, usual: _Outlook, shown: Flags) -> float | None:
+    """Return how much warmer than usual some hours are, where that was measured."""
+    if outlook.temperature is None or usual.temperature is None:
+        return None
+    if not np.isfinite(outlook.grid.temperature).any():
+        return None
+    return float((outlook.temperature - usual.temperature)[shown].mean())
+
+
+def _timestamps(horizon: Horizon) -> Timestamps:
+    hours = np.arange(horizon.hours) * HOUR
+    return np.asarray((to_datetime64(horizon.origin) + hours).astype("datetime64[s]"))
 
 
 def _check_horizon(horizon: Horizon) -> None:

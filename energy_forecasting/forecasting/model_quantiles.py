@@ -10,7 +10,12 @@ from energy_forecasting.domain.model_card import ModelCard
 from energy_forecasting.domain.readings import Values
 from energy_forecasting.forecasting.calibration import apply_multipliers
 from energy_forecasting.forecasting.evaluation import Weights, ensemble_quantiles
-from energy_forecasting.forecasting.features import TemperatureScale, build_features
+from energy_forecasting.forecasting.features import (
+    FeatureRows,
+    Rows,
+    TemperatureScale,
+    build_features,
+)
 from energy_forecasting.forecasting.grid import Flags, Hours, LocalGrid
 from energy_forecasting.forecasting.recipe import ensemble_members, member_positions
 
@@ -28,6 +33,65 @@ def temperature_scale(card: ModelCard) -> TemperatureScale | None:
     return TemperatureScale(mean=card.temperature_mean, std=card.temperature_std)
 
 
+def network_features(
+    card: ModelCard,
+    grid: LocalGrid,
+    origins: Hours,
+    leads: int,
+    *,
+    temperature_ahead: Values | None,
+) -> FeatureRows:
+    """Return what the network of a card sees of n origins.
+
+    Args:
+        card: of a quantile network.
+        grid: the history; only hours before each origin are looked at.
+        origins: [n] grid hours.
+        leads: hours from each origin on.
+        temperature_ahead: [n, leads] degrees Celsius, for a model that can use them; None builds
+            the features of the members that need none.
+    """
+    return build_features(
+        grid,
+        origins,
+        leads,
+        scale=card.scale,
+        temperature_ahead=temperature_ahead,
+        temperature_scale=temperature_scale(card),
+    )
+
+
+def evaluate(
+    card: ModelCard,
+    weights: Weights,
+    rows: Rows,
+    *,
+    base: Values,
+    leads: Hours,
+    source: TemperatureSource,
+) -> Values:
+    """Return the calibrated forecasts of n rows, [n, 9] in the meter's unit.
+
+    Args:
+        card: of a quantile network.
+        weights: as its artifact holds them.
+        rows: [n, f] features; those of temperature, the last ones, may be missing.
+        base: [n] as built with the features.
+        leads: [n] hours from the origin.
+        source: which ensemble answers.
+    """
+    # Members blind to temperature need its columns, but not what is in them.
+    features = np.zeros((len(rows), len(card.feature_names)), dtype=np.float32)
+    features[:, : rows.shape[1]] = rows
+    answering = member_positions(ensemble_members(uses_temperature=card.uses_temperature))
+    departures = apply_multipliers(
+        ensemble_quantiles(weights, features, answering[source]),
+        leads,
+        card.calibration[source.value],
+    )
+    return np.asarray(base[:, None] + departures * card.scale)
+
+
 def network_quantiles(
     card: ModelCard,
     weights: Weights,
@@ -37,38 +101,18 @@ def network_quantiles(
     *,
     temperature_ahead: Values | None,
 ) -> Values:
-    """Return calibrated forecasts, [n, leads, 9] in the meter's unit.
-
-    Args:
-        card: of a quantile network.
-        weights: as its artifact holds them.
-        grid: the history; only hours before each origin are looked at.
-        origins: [n] grid hours.
-        leads: hours from each origin on.
-        temperature_ahead: [n, leads] degrees Celsius, for a model that can use them; None asks
-            the members that need none.
-    """
+    """Return calibrated forecasts of n origins, [n, leads, 9]; see the two functions above."""
+    built = network_features(card, grid, origins, leads, temperature_ahead=temperature_ahead)
     sighted = temperature_ahead is not None
-    source = TemperatureSource.REQUEST if sighted else TemperatureSource.UNUSED
-    built = build_features(
-        grid,
-        origins,
-        leads,
-        scale=card.scale,
-        temperature_ahead=temperature_ahead,
-        temperature_scale=temperature_scale(card),
+    quantiles = evaluate(
+        card,
+        weights,
+        built.values.reshape(len(origins) * leads, -1),
+        base=built.base.reshape(-1),
+        leads=np.tile(np.arange(leads), len(origins)),
+        source=TemperatureSource.REQUEST if sighted else TemperatureSource.UNUSED,
     )
-    # Members blind to temperature need its columns, but not what is in them.
-    features = np.zeros((len(origins) * leads, len(card.feature_names)), dtype=np.float32)
-    features[:, : len(built.names)] = built.values.reshape(len(features), -1)
-    answering = member_positions(ensemble_members(uses_temperature=card.uses_temperature))
-    departures = apply_multipliers(
-        ensemble_quantiles(weights, features, answering[source]),
-        np.tile(np.arange(leads), len(origins)),
-        card.calibration[source.value],
-    )
-    scaled = departures.reshape(len(origins), leads, -1) * card.scale
-    return np.asarray(built.base[..., None] + scaled)
+    return quantiles.reshape(len(origins), leads, -1)
 
 
 def is_absurd(card: ModelCard, quantiles: Values) -> Flags:

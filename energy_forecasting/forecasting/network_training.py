@@ -1,7 +1,12 @@
 """Fitting the quantile network to one meter: tune, fit, predict out of fold, calibrate."""
 
 from energy_forecasting.domain.forecasts import TemperatureSource
-from energy_forecasting.domain.model_card import ForecastMethod, Skill, TuningReport
+from energy_forecasting.domain.model_card import (
+    ForecastMethod,
+    Importance,
+    Skill,
+    TuningReport,
+)
 from energy_forecasting.domain.trainings import TrainingPhase
 from energy_forecasting.forecasting.calibration import Multipliers, Tails
 from energy_forecasting.forecasting.ensemble import EnsembleFitter
@@ -9,6 +14,7 @@ from energy_forecasting.forecasting.examples import TrainingExamples
 from energy_forecasting.forecasting.fitted_model import FittedModel
 from energy_forecasting.forecasting.grid import LocalGrid
 from energy_forecasting.forecasting.honest_hours import folds_of
+from energy_forecasting.forecasting.importance import group_importance
 from energy_forecasting.forecasting.out_of_fold import calibrate, predict_out_of_fold
 from energy_forecasting.forecasting.progress import ProgressPlan
 from energy_forecasting.forecasting.recipe import DEFAULT_SETTINGS, Settings, member_positions
@@ -32,10 +38,13 @@ def fit_network(
     calibration: dict[TemperatureSource, Multipliers] = {}
     tails: dict[str, Tails] = {}
     skills: dict[TemperatureSource, Skill] = {}
+    importances: dict[TemperatureSource, Importance | None] = {}
     answering = member_positions(examples.members)
     for done, (source, positions) in enumerate(answering.items(), start=1):
         quantiles = predict_out_of_fold(weights, examples, positions)
         calibration[source], tails[source.value], skills[source] = calibrate(examples, quantiles)
+        plan.reach(TrainingPhase.CALIBRATING, (done - 0.5) / len(answering))
+        importances[source] = group_importance(weights, examples, positions, seed=seed)
         plan.reach(TrainingPhase.CALIBRATING, done / len(answering))
     return FittedModel(
         method=ForecastMethod.QUANTILE_NETWORK,
@@ -49,6 +58,8 @@ def fit_network(
         tails=tails,
         tuning=tuning,
         folds=folds_of(grid, examples.members),
+        importance=importances[TemperatureSource.UNUSED],
+        importance_known_temperature=importances.get(TemperatureSource.REQUEST),
     )
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from energy_forecasting.domain.aggregation import to_steps
 from energy_forecasting.domain.cadence import Cadence, over_steps
 from energy_forecasting.domain.calendar import LocalCalendar
+from energy_forecasting.domain.errors import InvalidRequest
 from energy_forecasting.domain.forecasts import Forecast
 from energy_forecasting.domain.horizons import Horizon
 from energy_forecasting.domain.meters import ReadingKind
@@ -27,6 +28,7 @@ from energy_forecasting.domain.readings import (
 )
 from energy_forecasting.domain.resolutions import HOUR_S
 from energy_forecasting.forecasting.disaggregation import HourShape
+from energy_forecasting.forecasting.explanation import Explanation
 
 _AN_HOUR = timedelta(hours=1)
 
@@ -66,6 +68,29 @@ class Stepper:
             non_negative=self.card.non_negative,
         )
         return fine, shape.divide(forecast, before=_last(history, forecast), adds_up=self._adds_up)
+
+    def bring_explanation(self, explanation: Explanation, hours: Timestamps) -> Explanation:
+        """Return the parts of consecutive hours in the answer's steps.
+
+        Raises:
+            InvalidRequest: the steps are shorter than an hour; the model knows hours.
+        """
+        if self.steps.step == _AN_HOUR:
+            return explanation
+        if self.steps.step < _AN_HOUR:
+            raise InvalidRequest(
+                "explain takes hours apart, not parts of them; leave resolution_minutes out.",
+                field="explain",
+            )
+        starts, ends = step_bounds(hours, self.steps)
+        values = over_steps(
+            hours,
+            np.column_stack(list(explanation.parts.values())),
+            starts,
+            ends,
+            adds_up=self._adds_up,
+        )
+        return replace(explanation, parts=dict(zip(explanation.parts, values.T, strict=True)))
 
     @property
     def _adds_up(self) -> bool:

@@ -123,6 +123,8 @@ def train(
         data=_data_span(recent, summary),
         skill=fitted.skill,
         skill_known_temperature=fitted.skill_known_temperature,
+        importance=fitted.importance,
+        importance_known_temperature=fitted.importance_known_temperature,
         uses_temperature=fitted.temperature_scale is not None,
         feature_names=list(fitted.feature_names),
         scale=fitted.scale,

@@ -9,9 +9,11 @@ import numpy as np
 from fastapi import APIRouter, Response
 
 from energy_forecasting.api.deps import ForecastServiceDep, ServicesDep, known_meter
+from energy_forecasting.api.forecast_explanation import contributions_by_hour, explained
 from energy_forecasting.api.forecast_service import ForecastResult
 from energy_forecasting.api.schemas import (
     UNKNOWN,
+    ExplainedForecastAnswer,
     ForecastAnswer,
     ForecastModel,
     ForecastPoint,
@@ -32,7 +34,7 @@ CSV_TYPE = "text/csv; charset=utf-8"
 @router.post(
     "/",
     summary="Forecast up to a week ahead",
-    response_model=ForecastAnswer,
+    response_model=ForecastAnswer | ExplainedForecastAnswer,
     responses={200: {"content": {"text/csv": {"schema": {"type": "string"}}}}, **UNKNOWN},
 )
 def forecast(
@@ -45,13 +47,16 @@ def forecast(
 
     It starts with the first step that the readings do not know, at any time of the day. Hours
     are the rule; a meter that is read more finely can be asked for 5 to 30 minutes, one that is
-    read less often answers in its own steps.
+    read less often answers in its own steps. With ``explain`` it also tells what drives it; as
+    CSV in columns named ``contribution_...``.
     """
     meter = known_meter(request.meter_type, request.meter_id, services)
     result = forecasts.forecast(meter, request)
     if format == "csv":
         return Response(_as_csv(result), media_type=CSV_TYPE)
     answer = _as_answer(result, request.history_hours)
+    if result.explanation is not None:
+        answer = explained(answer, result.explanation)
     return Response(answer.model_dump_json(), media_type="application/json")
 
 
@@ -143,9 +148,16 @@ def _as_csv(result: ForecastResult) -> str:
     text = io.StringIO()
     writer = csv.writer(text)
     levels = [f"q{level:g}" for level in result.forecast.levels]
-    writer.writerow(["timestamp", "consumption", *levels, "resolution_minutes"])
+    points = _forecast_points(result)
+    parts: list[dict[str, float]] = [{}] * len(points)
+    if result.explanation is not None:
+        parts = contributions_by_hour(result.explanation)
+    names = [f"contribution_{name}" for name in parts[0]]
+    writer.writerow(["timestamp", "consumption", *levels, *names, "resolution_minutes"])
     minutes = f"{_minutes(result):g}"
-    for point in _forecast_points(result):
+    for point, part in zip(points, parts, strict=True):
         stamp = point.timestamp.isoformat()
-        writer.writerow([stamp, point.consumption, *point.quantiles.values(), minutes])
+        writer.writerow(
+            [stamp, point.consumption, *point.quantiles.values(), *part.values(), minutes]
+        )
     return text.getvalue()
