@@ -25,6 +25,7 @@ from energy_forecasting.domain.readings import (
 )
 from energy_forecasting.forecasting.calibration import apply_multipliers
 from energy_forecasting.forecasting.evaluation import Weights, ensemble_quantiles
+from energy_forecasting.forecasting.expectation import Expectation
 from energy_forecasting.forecasting.features import TemperatureScale, build_features
 from energy_forecasting.forecasting.grid import Hours, LocalGrid, local_hour, mean_by_hour
 from energy_forecasting.forecasting.imputation import HOURS_PER_DAY, interpolate
@@ -62,6 +63,7 @@ class Forecaster:
     def __init__(self, card: ModelCard, weights: Mapping[str, npt.NDArray[np.float32]]) -> None:
         self._card = card
         self._weights: Weights = weights
+        self._expectation = Expectation.from_weights(weights)
         self._calendar = LocalCalendar(timezone=card.timezone, country=card.country)
 
     @property
@@ -170,6 +172,9 @@ class Forecaster:
             scale=card.scale,
             temperature_ahead=ahead,
             temperature_scale=scale,
+            surprises=self._expectation.surprises(grid, scale=card.scale, temperature_scale=scale)
+            if self._expectation is not None
+            else None,
         )
         # Members blind to temperature need its columns, but not what is in them.
         features = np.zeros((lead_count, len(card.feature_names)), dtype=np.float32)

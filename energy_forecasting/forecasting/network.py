@@ -14,6 +14,9 @@ import numpy.typing as npt
 from keras import layers, ops
 
 from energy_forecasting.domain.forecasts import QUANTILE_LEVELS
+from energy_forecasting.forecasting import expectation
+from energy_forecasting.forecasting.features import SURPRISE_FEATURES, TEMPERATURE_FEATURES
+from energy_forecasting.forecasting.imputation import HOURS_PER_DAY
 from energy_forecasting.forecasting.recipe import FEATURE_CLIP, HIDDEN_UNITS, Member
 
 Weights = Mapping[str, npt.NDArray[np.float32]]
@@ -44,6 +47,36 @@ class Standardise(layers.Layer):
     def get_config(self) -> dict[str, object]:
         """Return what rebuilds the layer."""
         return {**super().get_config(), "clip": self.clip}
+
+
+@keras.saving.register_keras_serializable(package=_PACKAGE)
+class CarriedRegression(layers.Layer):
+    """Carry the regression that made some of the features (``expectation.py``), in the same file.
+
+    The features pass through unchanged: they are made before the network is asked.
+    """
+
+    def __init__(self, inputs: int, **options: object) -> None:
+        super().__init__(**options)
+        self.inputs = inputs
+
+    def build(self, _: tuple[int | None, ...]) -> None:
+        """Create the weights for the regression's number of inputs."""
+        shapes = {
+            "mean": (self.inputs,),
+            "deviation": (self.inputs,),
+            "coefficients": (HOURS_PER_DAY, self.inputs + 1),
+        }
+        for name, shape in shapes.items():
+            self.add_weight(name=name, shape=shape, initializer="zeros", trainable=False)
+
+    def call(self, inputs: keras.KerasTensor) -> keras.KerasTensor:
+        """Return what came in."""
+        return inputs
+
+    def get_config(self) -> dict[str, object]:
+        """Return what rebuilds the layer."""
+        return {**super().get_config(), "inputs": self.inputs}
 
 
 @keras.saving.register_keras_serializable(package=_PACKAGE)
@@ -139,8 +172,14 @@ def build_network(feature_count: int, members: Sequence[Member]) -> keras.Model:
     see it, of those that do.
     """
     features = keras.Input((feature_count,), name="features")
+    sighted = sum(member.sees_temperature for member in members)
+    plain_count = feature_count - len(SURPRISE_FEATURES) * (2 if sighted else 1)
+    blind_count = plain_count - (len(TEMPERATURE_FEATURES) if sighted else 0)
+    complete = CarriedRegression(blind_count, name=expectation.BLIND)(features)
+    if sighted:
+        complete = CarriedRegression(plain_count, name=expectation.SIGHTED)(complete)
     seen = MemberInputs(members=len(members), name="member_inputs")(
-        Standardise(name="standardise")(features)
+        Standardise(name="standardise")(complete)
     )
     hidden = seen
     for number, units in enumerate(HIDDEN_UNITS, start=1):
@@ -152,7 +191,6 @@ def build_network(feature_count: int, members: Sequence[Member]) -> keras.Model:
             MemberDense(1, name="linear")(seen),
         ]
     )
-    sighted = sum(member.sees_temperature for member in members)
     blind = len(members) - sighted
     outputs = [MeanOfMembers(first=0, count=blind, name="without_temperature")(quantiles)]
     if sighted:
