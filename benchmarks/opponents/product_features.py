@@ -75,6 +75,11 @@ class FeatureRows:
                 scale=examples.scale,
                 temperature_ahead=None if ahead is None else ahead[None, :],
                 temperature_scale=examples.temperature_scale,
+                surprises=examples.expectation.surprises(
+                    known, scale=examples.scale, temperature_scale=examples.temperature_scale
+                )
+                if examples.expectation
+                else None,
             )
             hour_of_day = (origin + leads) % HOURS_PER_DAY
             departures = naive_quantiles(learner(built.values[0]), hour_of_day, table)

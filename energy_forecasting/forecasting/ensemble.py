@@ -23,6 +23,7 @@ class EnsembleFitter:
         self._examples = examples
         self._seed = seed
         self._fixed_weights = {
+            **(examples.expectation.to_weights() if examples.expectation else {}),
             "standardise/mean": examples.mean,
             "standardise/deviation": examples.deviation,
             "member_inputs/mask": examples.mask(),

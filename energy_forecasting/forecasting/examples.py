@@ -15,8 +15,14 @@ import numpy.typing as npt
 
 from energy_forecasting.domain.horizons import MAX_HORIZON_HOURS
 from energy_forecasting.domain.readings import Values
+from energy_forecasting.forecasting.expectation import (
+    Expectation,
+    can_expect,
+    learn_expectation,
+)
 from energy_forecasting.forecasting.features import (
     LOOKBACK_HOURS,
+    SIGHTED_SUFFIX,
     TEMPERATURE_FEATURES,
     Rows,
     TemperatureScale,
@@ -53,6 +59,7 @@ class TrainingExamples:
     deviation: npt.NDArray[np.float32]  #: [f]
     scale: float  #: in the meter's unit
     temperature_scale: TemperatureScale | None  #: None when temperature is not used
+    expectation: Expectation | None  #: what the surprises among the features come from
     base: Values  #: [n] in the meter's unit
     origins: Hours  #: [n] grid hour of the origin
     leads: Hours  #: [n]
@@ -69,6 +76,11 @@ class TrainingExamples:
             TemperatureScale.of(grid.filled_temperature) if uses_temperature else None
         )
         ahead = _measured_ahead(grid, starts) if uses_temperature else None
+        expectation, surprises = None, None
+        if can_expect(grid):
+            expectation, surprises = learn_expectation(
+                grid, scale=scale, temperature_scale=temperature_scale
+            )
         built = build_features(
             grid,
             starts,
@@ -76,6 +88,7 @@ class TrainingExamples:
             scale=scale,
             temperature_ahead=ahead,
             temperature_scale=temperature_scale,
+            surprises=surprises,
         )
         features = built.values.reshape(-1, len(built.names))
         base = built.base.reshape(-1)
@@ -95,6 +108,7 @@ class TrainingExamples:
             deviation=features.std(axis=0) + np.float32(_SMALLEST_DEVIATION),
             scale=scale,
             temperature_scale=temperature_scale,
+            expectation=expectation,
             base=base,
             origins=origins,
             leads=leads,
@@ -128,7 +142,9 @@ class TrainingExamples:
     def mask(self) -> Rows:
         """Return which member sees which feature, [members, 1, f]."""
         is_level = np.array([name == "base" for name in self.names])
-        is_temperature = np.array([name in TEMPERATURE_FEATURES for name in self.names])
+        is_temperature = np.array(
+            [name in TEMPERATURE_FEATURES or name.endswith(SIGHTED_SUFFIX) for name in self.names]
+        )
         seen = [
             (~is_level | member.uses_level) & (~is_temperature | member.sees_temperature)
             for member in self.members

@@ -10,7 +10,11 @@ from enum import StrEnum
 
 import numpy as np
 
-from energy_forecasting.forecasting.features import TEMPERATURE_FEATURES
+from energy_forecasting.forecasting.features import (
+    SIGHTED_SUFFIX,
+    SURPRISE_FEATURES,
+    TEMPERATURE_FEATURES,
+)
 from energy_forecasting.forecasting.grid import Flags
 
 
@@ -35,7 +39,7 @@ PLAIN_NAMES: Mapping[str, str] = {
     FeatureGroup.HOURS_AHEAD: "Hours ahead",
     FeatureGroup.LAST_WEEKS: "Same hour in the last three weeks",
     FeatureGroup.LAST_DAYS: "Same hour on the last seven days",
-    FeatureGroup.RECENT_LEVEL: "Level of the last day and week",
+    FeatureGroup.RECENT_LEVEL: "Level of the last days, and what was unexpected about them",
     FeatureGroup.LAST_HOURS: "Last six hours",
     FeatureGroup.HOLIDAYS: "Public holidays",
     FeatureGroup.TEMPERATURE: "Temperature",
@@ -50,6 +54,13 @@ RECENT_CONSUMPTION = (
 )
 
 _DAYS, _HARMONICS = range(1, 8), (1, 2, 3)
+
+#: Surprises of a model that knows the temperature are about consumption, too.
+_UNEXPECTED = (
+    *SURPRISE_FEATURES,
+    *(f"{name}{SIGHTED_SUFFIX}" for name in SURPRISE_FEATURES),
+)
+_OF_LAST_HOURS = ("unexpected_3h", "unexpected_6h")
 
 #: The members of each group.
 FEATURES_OF = {
@@ -68,10 +79,12 @@ FEATURES_OF = {
     FeatureGroup.RECENT_LEVEL: (
         *("level_day_to_week", "level_week_to_month", "level_day_before_to_week"),
         *("surprise_24h", "surprise_168h"),
+        *(name for name in _UNEXPECTED if not name.startswith(_OF_LAST_HOURS)),
     ),
     FeatureGroup.LAST_HOURS: (
         *("surprise_1h", "surprise_3h", "surprise_6h"),
         *("surprise_1h_fading", "surprise_3h_fading"),
+        *(name for name in _UNEXPECTED if name.startswith(_OF_LAST_HOURS)),
     ),
     FeatureGroup.HOLIDAYS: ("holiday", "holiday_week_1", "holiday_day_1", "holiday_weeks_mean"),
     FeatureGroup.TEMPERATURE: TEMPERATURE_FEATURES,

@@ -49,6 +49,25 @@ TEMPERATURE_FEATURES = (
     "cooling_degrees",
 )
 
+#: Hours before the origin over which surprises are averaged, and in how many hours of lead those
+#: means fade that matter less and less.
+_SURPRISE_HOURS = (24, 72, 240)
+_SURPRISE_FADES_IN = {3: 6.0, 6: 6.0, 24: 72.0, 72: 168.0}
+
+#: The same for the surprises at the same hour of the last days.
+_SURPRISE_DAYS = (3, 10)
+_FADING_DAYS, _DAYS_FADE_IN = 3, 72.0
+
+SURPRISE_FEATURES = (
+    *(f"unexpected_{hours}h" for hours in _SURPRISE_HOURS),
+    *(f"unexpected_{hours}h_fading" for hours in _SURPRISE_FADES_IN),
+    *(f"unexpected_{days}_days" for days in _SURPRISE_DAYS),
+    f"unexpected_{_FADING_DAYS}_days_fading",
+)
+
+#: Ends the name of such a feature where temperature was known to the model that was surprised.
+SIGHTED_SUFFIX = "_for_temperature"
+
 Rows = npt.NDArray[np.float32]
 
 
@@ -67,6 +86,14 @@ class TemperatureScale:
     def standardise(self, degrees: Values) -> Values:
         """Return standard units."""
         return (degrees - self.mean) / self.std
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Surprises:
+    """How far each past hour departed from what a day-ahead model expected (``expectation.py``)."""
+
+    blind: Values  #: [n] in units of scale; 0 where unknown
+    sighted: Values | None  #: [n] by the model that knows temperature; None when it is not used
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -117,6 +144,7 @@ def build_features(
     scale: float,
     temperature_ahead: Values | None = None,
     temperature_scale: TemperatureScale | None = None,
+    surprises: Surprises | None = None,
 ) -> FeatureRows:
     """Build the rows of all origins and leads.
 
@@ -128,13 +156,19 @@ def build_features(
         temperature_ahead: [n, m] degrees Celsius of the hours forecast; None builds the features
             without temperature.
         temperature_scale: needed with ``temperature_ahead``.
+        surprises: of the grid's hours; None builds what the day-ahead model itself sees.
     """
     level = _LastKnown(series=grid.filled, origins=origins, leads=leads)
     base = level.four_weeks()
     features = _consumption_features(grid.filled, level, base, scale)
     features |= _calendar_features(grid, origins, leads)
+    if surprises is not None:
+        features |= _surprise_features(surprises.blind, origins, leads)
     if temperature_ahead is not None and temperature_scale is not None:
         features |= _temperature_features(grid, origins, temperature_ahead, temperature_scale)
+        if surprises is not None and surprises.sighted is not None:
+            sighted = _surprise_features(surprises.sighted, origins, leads)
+            features |= {f"{name}{SIGHTED_SUFFIX}": value for name, value in sighted.items()}
     return FeatureRows(
         names=tuple(features), values=_stack(features, (len(origins), leads)), base=base
     )
@@ -244,6 +278,27 @@ def _temperature_features(
     return dict(zip(TEMPERATURE_FEATURES, values, strict=True))
 
 
+def _surprise_features(surprise: Values, origins: Hours, leads: int) -> dict[str, Values]:
+    ahead = np.arange(leads)
+    known = _LastKnown(series=surprise, origins=origins, leads=leads)
+    # An hour and the one before it, so that a habit which comes a little later is still seen.
+    daily = [
+        0.75 * known.day(ago) + 0.25 * known.day(ago, shift=-1)
+        for ago in range(1, max(_SURPRISE_DAYS) + 1)
+    ]
+    by_days = {days: np.asarray(np.mean(daily[:days], axis=0)) for days in _SURPRISE_DAYS}
+    values = (
+        *(_mean_before(surprise, origins, hours) for hours in _SURPRISE_HOURS),
+        *(
+            _mean_before(surprise, origins, hours) * np.exp(-ahead / fades_in)
+            for hours, fades_in in _SURPRISE_FADES_IN.items()
+        ),
+        *by_days.values(),
+        by_days[_FADING_DAYS] * np.exp(-ahead / _DAYS_FADE_IN),
+    )
+    return dict(zip(SURPRISE_FEATURES, values, strict=True))
+
+
 def _stack(features: Mapping[str, Values], shape: tuple[int, int]) -> Rows:
     """Stack features that broadcast to ``shape`` along a new last axis, float32."""
     rows = np.empty((*shape, len(features)), dtype=np.float32)
@@ -279,6 +334,11 @@ def _surprise(series: Values) -> Values:
     expected = (series[2 * week : -week] + series[week : -2 * week] + series[: -3 * week]) / 3.0
     surprise[3 * week :] = series[3 * week :] - expected
     return surprise
+
+
+def _mean_before(series: Values, origins: Hours, hours: int) -> Values:
+    """Mean of the ``hours`` before each origin, [n, 1]."""
+    return _column(trailing_mean(series, hours)[origins])
 
 
 def _column(values: Values) -> Values:

@@ -251,6 +251,7 @@ class Forecaster:
             ahead = interpolate(by_lead)[None, :]
         built = network_features(
             self._card,
+            self._weights,
             grid,
             np.array([outlook.origin]),
             lead_count,

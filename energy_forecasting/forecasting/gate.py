@@ -19,10 +19,11 @@ from energy_forecasting.domain.horizons import MAX_HORIZON_HOURS
 from energy_forecasting.domain.model_card import ForecastMethod, GateReport, GateWindow, ModelCard
 from energy_forecasting.domain.readings import Values
 from energy_forecasting.forecasting.evaluation import Weights, member_quantiles, standardise
-from energy_forecasting.forecasting.features import LOOKBACK_HOURS, FeatureRows, build_features
+from energy_forecasting.forecasting.features import LOOKBACK_HOURS, FeatureRows
 from energy_forecasting.forecasting.grid import Flags, Hours, LocalGrid
 from energy_forecasting.forecasting.honest_hours import NOBODY, honest_members
 from energy_forecasting.forecasting.imputation import HOURS_PER_DAY, HOURS_PER_WEEK
+from energy_forecasting.forecasting.model_quantiles import network_features
 from energy_forecasting.forecasting.paired_test import p_value
 from energy_forecasting.forecasting.quality.outliers import is_intermittent
 from energy_forecasting.forecasting.recipe import HIDDEN_UNITS
@@ -87,7 +88,7 @@ def judge(grid: LocalGrid, *, challenger: Contestant, champion: Contestant) -> G
             f"there are {len(days)} days that neither model has learnt, and {LEAST_DAYS} are "
             "needed",
         )
-    if not all(_has_our_features(each.card, grid) for each in (challenger, champion)):
+    if not all(_has_our_features(each, grid) for each in (challenger, champion)):
         return without_comparison(version, "another release trained it, on other features")
     questions = _questions(grid, hours, days)
     actual = grid.consumption[questions.targets]
@@ -147,11 +148,19 @@ def _is_network(card: ModelCard) -> bool:
     return card.method is ForecastMethod.QUANTILE_NETWORK
 
 
-def _has_our_features(card: ModelCard, grid: LocalGrid) -> bool:
+def _has_our_features(contestant: Contestant, grid: LocalGrid) -> bool:
+    card = contestant.card
     if not _is_network(card):
         return True
-    ours = build_features(grid, np.array([LOOKBACK_HOURS]), 1, scale=card.scale).names
-    return tuple(card.feature_names[: len(ours)]) == ours
+    built = _blind_features(contestant, grid, np.array([LOOKBACK_HOURS]), 1)
+    return tuple(card.feature_names[: len(built.names)]) == built.names
+
+
+def _blind_features(
+    contestant: Contestant, grid: LocalGrid, origins: Hours, leads: int
+) -> FeatureRows:
+    card, weights = contestant.card, contestant.weights
+    return network_features(card, weights, grid, origins, leads, temperature_ahead=None)
 
 
 def _judged_hours(grid: LocalGrid, cards: list[ModelCard]) -> Hours:
@@ -190,7 +199,7 @@ def _medians(contestant: Contestant, grid: LocalGrid, questions: _Questions) -> 
     if card.folds is None:
         medians = week_ago(grid, questions.targets)
     else:
-        built = build_features(grid, questions.origins, MAX_HORIZON_HOURS, scale=card.scale)
+        built = _blind_features(contestant, grid, questions.origins, MAX_HORIZON_HOURS)
         members = honest_members(card.folds, grid, questions.targets)
         departures = _network_medians(contestant, built, questions.asked, members)
         medians = built.base[questions.asked] + departures * card.scale

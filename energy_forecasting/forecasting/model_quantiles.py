@@ -10,6 +10,7 @@ from energy_forecasting.domain.model_card import ModelCard
 from energy_forecasting.domain.readings import Values
 from energy_forecasting.forecasting.calibration import apply_multipliers
 from energy_forecasting.forecasting.evaluation import Weights, ensemble_quantiles
+from energy_forecasting.forecasting.expectation import Expectation
 from energy_forecasting.forecasting.features import (
     FeatureRows,
     Rows,
@@ -35,6 +36,7 @@ def temperature_scale(card: ModelCard) -> TemperatureScale | None:
 
 def network_features(
     card: ModelCard,
+    weights: Weights,
     grid: LocalGrid,
     origins: Hours,
     leads: int,
@@ -45,19 +47,25 @@ def network_features(
 
     Args:
         card: of a quantile network.
+        weights: as its artifact holds them.
         grid: the history; only hours before each origin are looked at.
         origins: [n] grid hours.
         leads: hours from each origin on.
         temperature_ahead: [n, leads] degrees Celsius, for a model that can use them; None builds
             the features of the members that need none.
     """
+    expectation = Expectation.from_weights(weights)
+    known_temperature = temperature_scale(card) if temperature_ahead is not None else None
     return build_features(
         grid,
         origins,
         leads,
         scale=card.scale,
         temperature_ahead=temperature_ahead,
-        temperature_scale=temperature_scale(card),
+        temperature_scale=known_temperature,
+        surprises=expectation.surprises(grid, scale=card.scale, temperature_scale=known_temperature)
+        if expectation is not None
+        else None,
     )
 
 
@@ -102,7 +110,9 @@ def network_quantiles(
     temperature_ahead: Values | None,
 ) -> Values:
     """Return calibrated forecasts of n origins, [n, leads, 9]; see the two functions above."""
-    built = network_features(card, grid, origins, leads, temperature_ahead=temperature_ahead)
+    built = network_features(
+        card, weights, grid, origins, leads, temperature_ahead=temperature_ahead
+    )
     sighted = temperature_ahead is not None
     quantiles = evaluate(
         card,

@@ -14,6 +14,9 @@ import numpy.typing as npt
 from keras import layers, ops
 
 from energy_forecasting.domain.forecasts import QUANTILE_LEVELS
+from energy_forecasting.forecasting import expectation
+from energy_forecasting.forecasting.features import SURPRISE_FEATURES, TEMPERATURE_FEATURES
+from energy_forecasting.forecasting.imputation import HOURS_PER_DAY
 from energy_forecasting.forecasting.recipe import FEATURE_CLIP, HIDDEN_UNITS, Member
 
 Weights = Mapping[str, npt.NDArray[np.float32]]
@@ -44,6 +47,36 @@ class Standardise(layers.Layer):
     def get_config(self) -> dict[str, object]:
         """Return what rebuilds the layer."""
         return {**super().get_config(), "clip": self.clip}
+
+
+@keras.saving.register_keras_serializable(package=_PACKAGE)
+class CarriedRegression(layers.Layer):
+    """Carry the regression that made some of the features (``expectation.py``), in the same file.
+
+    The features pass through unchanged: they are made before the network is asked.
+    """
+
+    def __init__(self, inputs: int, **options: object) -> None:
+        super().__init__(**options)
+        self.inputs = inputs
+
+    def build(self, _: tuple[int | None, ...]) -> None:
+        """Create the weights for the regression's number of inputs."""
+        shapes = {
+            "mean": (self.inputs,),
+            "deviation": (self.inputs,),
+            "coefficients": (HOURS_PER_DAY, self.inputs + 1),
+        }
+        for name, shape in shapes.items():
+            self.add_weight(name=name, shape=shape, initializer="zeros", trainable=False)
+
+    def call(self, inputs: keras.KerasTensor) -> keras.KerasTensor:
+        """Return what came in."""
+        return inputs
+
+    def get_config(self) -> dict[str, object]:
+        """Return what rebuilds the layer."""
+        return {**super().get_config(), "inputs": self.inputs}
 
 
 @keras.saving.register_keras_serializable(package=_PACKAGE)
@@ -132,15 +165,20 @@ class MeanOfMembers(layers.Layer):
         return {**super().get_config(), "first": self.first, "count": self.count}
 
 
-def build_network(feature_count: int, members: Sequence[Member]) -> keras.Model:
+def build_network(
+    feature_count: int, members: Sequence[Member], *, has_expectation: bool = False
+) -> keras.Model:
     """Build the untrained model of raw features [batch, f].
 
+    With an expectation its file carries the regressions whose surprises are among the features.
     Its outputs are the quantiles [batch, 9] of the members blind to temperature and, where some
     see it, of those that do.
     """
     features = keras.Input((feature_count,), name="features")
+    sighted = sum(member.sees_temperature for member in members)
+    complete = _with_expectation(features, sighted=bool(sighted)) if has_expectation else features
     seen = MemberInputs(members=len(members), name="member_inputs")(
-        Standardise(name="standardise")(features)
+        Standardise(name="standardise")(complete)
     )
     hidden = seen
     for number, units in enumerate(HIDDEN_UNITS, start=1):
@@ -152,7 +190,6 @@ def build_network(feature_count: int, members: Sequence[Member]) -> keras.Model:
             MemberDense(1, name="linear")(seen),
         ]
     )
-    sighted = sum(member.sees_temperature for member in members)
     blind = len(members) - sighted
     outputs = [MeanOfMembers(first=0, count=blind, name="without_temperature")(quantiles)]
     if sighted:
@@ -160,6 +197,14 @@ def build_network(feature_count: int, members: Sequence[Member]) -> keras.Model:
             MeanOfMembers(first=blind, count=sighted, name="with_temperature")(quantiles)
         )
     return keras.Model(features, outputs, name="quantile_network")
+
+
+def _with_expectation(features: keras.KerasTensor, *, sighted: bool) -> keras.KerasTensor:
+    """Let the features pass through layers that carry the regressions."""
+    inputs = features.shape[-1] - len(SURPRISE_FEATURES) * (2 if sighted else 1)
+    blind_inputs = inputs - (len(TEMPERATURE_FEATURES) if sighted else 0)
+    carried = CarriedRegression(blind_inputs, name=expectation.BLIND)(features)
+    return CarriedRegression(inputs, name=expectation.SIGHTED)(carried) if sighted else carried
 
 
 def member_core(network: keras.Model) -> keras.Model:

@@ -20,6 +20,7 @@ from energy_forecasting.domain.meters import Meter, MeterProfile
 from energy_forecasting.domain.model_card import DataSpan, ForecastMethod, ModelCard, Skill
 from energy_forecasting.domain.readings import History, Timestamps, to_datetime
 from energy_forecasting.domain.trainings import ProgressListener, TrainingOptions, TrainingPhase
+from energy_forecasting.forecasting.expectation import Expectation
 from energy_forecasting.forecasting.fitted_model import FittedModel
 from energy_forecasting.forecasting.gate import Contestant, Gate
 from energy_forecasting.forecasting.grid import LocalGrid
@@ -172,7 +173,11 @@ def _to_keras(fitted: FittedModel) -> keras.Model:
     if fitted.method is ForecastMethod.SEASONAL_NAIVE:
         return build_naive_network(np.asarray(fitted.weights[RESIDUAL_QUANTILES]))
     members = ensemble_members(uses_temperature=fitted.temperature_scale is not None)
-    network = build_network(len(fitted.feature_names), members)
+    network = build_network(
+        len(fitted.feature_names),
+        members,
+        has_expectation=Expectation.from_weights(fitted.weights) is not None,
+    )
     assign_weights(network, fitted.weights)
     return network
 

@@ -13,12 +13,22 @@ import pytest
 from energy_forecasting.domain.forecasts import QUANTILE_LEVELS
 from energy_forecasting.domain.model_card import DataSpan, ForecastMethod, ModelCard
 from energy_forecasting.domain.readings import HOUR, History
-from energy_forecasting.forecasting.features import TEMPERATURE_FEATURES
+from energy_forecasting.forecasting.features import (
+    SIGHTED_SUFFIX,
+    SURPRISE_FEATURES,
+    TEMPERATURE_FEATURES,
+)
 from energy_forecasting.forecasting.recipe import HIDDEN_UNITS
 
 SAMPLE = Path(__file__).resolve().parents[3] / "data" / "sample.csv.gz"
 
-CONSUMPTION_AND_CALENDAR_FEATURES = 49
+#: What the day-ahead regressions see: consumption and calendar, and with the temperature.
+BLIND_INPUTS = 49
+SIGHTED_INPUTS = BLIND_INPUTS + len(TEMPERATURE_FEATURES)
+
+#: What the network sees: that, and what surprised the regressions.
+BLIND_FEATURES = BLIND_INPUTS + len(SURPRISE_FEATURES)
+FEATURES = SIGHTED_INPUTS + 2 * len(SURPRISE_FEATURES)
 
 HistoryFactory = Callable[..., History]
 CardFactory = Callable[..., ModelCard]
@@ -67,7 +77,8 @@ def make_card() -> CardFactory:
     """Return a maker of cards of a network with temperature; any field can be replaced."""
 
     def make(**changes: object) -> ModelCard:
-        names = [f"feature_{number}" for number in range(CONSUMPTION_AND_CALENDAR_FEATURES)]
+        names = [f"feature_{number}" for number in range(BLIND_FEATURES)]
+        unexpected = [f"{name}{SIGHTED_SUFFIX}" for name in SURPRISE_FEATURES]
         moment = datetime(2024, 6, 1, tzinfo=UTC)
         card = ModelCard(
             meter_type="electricity",
@@ -89,7 +100,7 @@ def make_card() -> CardFactory:
             ),
             skill=None,
             uses_temperature=True,
-            feature_names=[*names, *TEMPERATURE_FEATURES],
+            feature_names=[*names, *TEMPERATURE_FEATURES, *unexpected],
             scale=0.5,
             non_negative=True,
             temperature_mean=10.0,
@@ -113,9 +124,14 @@ def make_card() -> CardFactory:
 def random_weights() -> Weights:
     """Return weights of a network with temperature, as an artifact holds them."""
     generator = np.random.default_rng(0)
-    features = CONSUMPTION_AND_CALENDAR_FEATURES + len(TEMPERATURE_FEATURES)
-    members = 8
-    shapes: dict[str, tuple[int, ...]] = {"member_inputs/mask": (members, 1, features)}
+    features, members = FEATURES, 8
+    shapes: dict[str, tuple[int, ...]] = {
+        "member_inputs/mask": (members, 1, features),
+        "expectation/mean": (BLIND_INPUTS,),
+        "expectation/coefficients": (24, BLIND_INPUTS + 1),
+        "expectation_with_temperature/mean": (SIGHTED_INPUTS,),
+        "expectation_with_temperature/coefficients": (24, SIGHTED_INPUTS + 1),
+    }
     inputs = features
     for number, units in enumerate(HIDDEN_UNITS, start=1):
         shapes[f"hidden_{number}/kernel"] = (members, inputs, units)
@@ -130,9 +146,14 @@ def random_weights() -> Weights:
     weights = {
         name: generator.normal(0, 0.2, shape).astype(np.float32) for name, shape in shapes.items()
     }
+    for name in weights:
+        if name.endswith("/coefficients"):
+            weights[name] *= 0.1
     mask = np.ones(shapes["member_inputs/mask"], dtype=np.float32)
-    mask[: members // 2, :, CONSUMPTION_AND_CALENDAR_FEATURES:] = 0
+    mask[: members // 2, :, BLIND_FEATURES:] = 0
     weights["member_inputs/mask"] = mask
     weights["standardise/mean"] = generator.normal(0, 1, features).astype(np.float32)
     weights["standardise/deviation"] = np.ones(features, dtype=np.float32)
+    weights["expectation/deviation"] = np.ones(BLIND_INPUTS, dtype=np.float32)
+    weights["expectation_with_temperature/deviation"] = np.ones(SIGHTED_INPUTS, dtype=np.float32)
     return weights

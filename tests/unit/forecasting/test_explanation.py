@@ -12,6 +12,7 @@ from energy_forecasting.domain.forecasts import Forecast
 from energy_forecasting.domain.horizons import Horizon
 from energy_forecasting.domain.model_card import ForecastMethod, ModelCard
 from energy_forecasting.domain.readings import HOUR, History, Values
+from energy_forecasting.forecasting import explanation_sentences
 from energy_forecasting.forecasting.explanation import Explanation
 from energy_forecasting.forecasting.forecaster import Forecaster
 
@@ -146,10 +147,16 @@ def test_some_hours_are_explained_as_within_the_whole(
 
 
 def test_a_holiday_has_a_part_on_its_hours_alone_and_a_sentence(
-    make_card: CardFactory, random_weights: Weights, history: History
+    make_card: CardFactory,
+    random_weights: Weights,
+    history: History,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # Given Sunday to Tuesday around a bank holiday, the one before it out of sight
     forecaster = Forecaster(make_card(country="GB", timezone="Europe/London"), random_weights)
+    # and nothing too small to be told: the weights are random
+    monkeypatch.setattr(explanation_sentences, "NEGLIGIBLE", 0.0)
+    monkeypatch.setattr(explanation_sentences, "MOST_CAUSES", 9)
     horizon = Horizon(origin=datetime(2024, 5, 25, 23, tzinfo=UTC), hours=72)
     forecast = forecaster.forecast(history, horizon)
     # When

@@ -11,6 +11,7 @@ from energy_forecasting.domain.readings import History
 from energy_forecasting.forecasting.examples import TrainingExamples
 from energy_forecasting.forecasting.features import (
     TEMPERATURE_FEATURES,
+    FeatureRows,
     TemperatureScale,
     build_features,
 )
@@ -24,28 +25,42 @@ def history(make_history: Callable[..., History]) -> History:
     return make_history(days=60, start="2024-03-01T00")
 
 
-def test_training_and_forecasting_build_the_same_features(history: History) -> None:
-    # Given the rows that training makes of a whole history
+def test_training_and_forecasting_build_the_same_features(
+    make_history: Callable[..., History],
+) -> None:
+    # Given a whole history, as training has it, and the last 42 days before an origin
+    history = make_history(days=190, start="2024-03-01T00")
     grid = LocalGrid.from_history(history, LONDON)
     examples = TrainingExamples.from_grid(grid, uses_temperature=True)
-    origin = 45 * 24
-    rows = examples.origins == origin
-    # When a forecast makes them from the last 42 days before the same origin
+    assert examples.expectation is not None
+    expectation, origin = examples.expectation, 45 * 24
     start = grid.start + origin - 42 * 24
     recent = LocalGrid.from_history(history, LONDON, start=start, end=grid.start + origin)
     ahead = grid.filled_temperature[origin : origin + 168][None, :]
-    built = build_features(
-        recent,
-        np.array([len(recent)]),
-        168,
-        scale=examples.scale,
-        temperature_ahead=ahead,
-        temperature_scale=examples.temperature_scale,
-    )
+
+    def build(known: LocalGrid, hour: int) -> FeatureRows:
+        return build_features(
+            known,
+            np.array([hour]),
+            168,
+            scale=examples.scale,
+            temperature_ahead=ahead,
+            temperature_scale=examples.temperature_scale,
+            surprises=expectation.surprises(
+                known, scale=examples.scale, temperature_scale=examples.temperature_scale
+            ),
+        )
+
+    # When
+    forecast, training = build(recent, len(recent)), build(grid, origin)
     # Then
-    assert built.names == examples.names
-    np.testing.assert_allclose(built.values[0], examples.features[rows], atol=1e-5)
-    np.testing.assert_allclose(built.base[0], examples.base[rows])
+    np.testing.assert_allclose(forecast.values, training.values, atol=1e-5)
+    # And training's own rows differ only in what it is surprised of: nothing that it has learnt
+    rows = examples.features[examples.origins == origin]
+    same = [not name.startswith("unexpected") for name in forecast.names]
+    assert forecast.names == examples.names
+    np.testing.assert_allclose(forecast.values[0][:, same], rows[:, same], atol=1e-5)
+    np.testing.assert_allclose(forecast.base[0], examples.base[examples.origins == origin])
 
 
 def test_no_feature_knows_what_comes_after_its_origin(history: History) -> None:

@@ -23,7 +23,7 @@ Weights = Mapping[str, npt.NDArray[np.float32]]
 @pytest.fixture
 def examples(make_history: Callable[..., History]) -> TrainingExamples:
     calendar = LocalCalendar(timezone="Europe/Rome", country="IT")
-    grid = LocalGrid.from_history(make_history(days=120), calendar)
+    grid = LocalGrid.from_history(make_history(days=190), calendar)
     return TrainingExamples.from_grid(grid, uses_temperature=True)
 
 
