@@ -67,7 +67,7 @@ class FeatureRows:
         def predict(origin: int) -> Values:
             known = backtest.known_at(origin, days=_RECENT_DAYS)
             leads = np.arange(MAX_HORIZON_HOURS)
-            ahead = backtest.temperature_ahead(origin + leads)
+            ahead = backtest.temperature_ahead(origin, origin + leads)
             built = build_features(
                 known,
                 np.array([len(known)]),
