@@ -86,7 +86,9 @@ class ModelCard(CardPart):
         "history was too short to measure it"
     )
     skill_known_temperature: Skill | None = Field(
-        default=None, description="With the true temperature ahead; None when it is not used"
+        default=None,
+        description="With a temperature ahead that errs as weather forecasts do; None when it is "
+        "not used",
     )
     uses_temperature: bool
     feature_names: list[str] = Field(description="Inputs of the network, in order")

@@ -10,7 +10,12 @@ from energy_forecasting.forecasting.fitted_model import FittedModel
 from energy_forecasting.forecasting.grid import LocalGrid
 from energy_forecasting.forecasting.out_of_fold import calibrate, predict_out_of_fold
 from energy_forecasting.forecasting.progress import ProgressPlan
-from energy_forecasting.forecasting.recipe import DEFAULT_SETTINGS, Settings, member_positions
+from energy_forecasting.forecasting.recipe import (
+    DEFAULT_SETTINGS,
+    LEARNT_TEMPERATURE_ERROR,
+    Settings,
+    member_positions,
+)
 
 
 def fit_network(
@@ -21,7 +26,9 @@ def fit_network(
     Raises:
         TrainingFailed: training diverged.
     """
-    examples = TrainingExamples.from_grid(grid, uses_temperature=uses_temperature)
+    examples = TrainingExamples.from_grid(
+        grid, uses_temperature=uses_temperature
+    ).with_temperature_errors(LEARNT_TEMPERATURE_ERROR, seed=seed)
     plan.reach(TrainingPhase.PREPARING, 0.8)
     fitter = EnsembleFitter(examples, seed=seed)
     plan.reach(TrainingPhase.PREPARING, 1.0)
@@ -31,9 +38,11 @@ def fit_network(
     calibration: dict[TemperatureSource, Multipliers] = {}
     skills: dict[TemperatureSource, Skill] = {}
     answering = member_positions(examples.members)
+    # Intervals must hold with a weather forecast as wrong as they are, and with draws not seen.
+    judged = examples.with_temperature_errors(1.0, seed=seed + 1)
     for done, (source, positions) in enumerate(answering.items(), start=1):
-        quantiles = predict_out_of_fold(weights, examples, positions)
-        calibration[source], skills[source] = calibrate(examples, quantiles)
+        quantiles = predict_out_of_fold(weights, judged, positions)
+        calibration[source], skills[source] = calibrate(judged, quantiles)
         plan.reach(TrainingPhase.CALIBRATING, done / len(answering))
     return FittedModel(
         method=ForecastMethod.QUANTILE_NETWORK,

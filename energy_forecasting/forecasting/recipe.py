@@ -60,6 +60,11 @@ LATEST_FORTNIGHTS = 2
 #: Standardised features are clipped here, so that a spike cannot dominate.
 FEATURE_CLIP = 5.0
 
+#: Members learn from temperatures that err by half of what weather forecasts err. With a real
+#: forecast that is .7 % better than learning from measured ones, and with the measured
+#: temperature no worse; the whole error costs 1 % there and gains nothing (docs/adr/0006).
+LEARNT_TEMPERATURE_ERROR = 0.5
+
 #: With less history the network loses to the seasonal naive.
 NETWORK_NEEDS_DAYS = 14 * 7
 

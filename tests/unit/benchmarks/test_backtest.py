@@ -123,11 +123,13 @@ def test_a_temperature_forecast_errs_more_the_further_it_looks_and_always_alike(
     origins = range(720, 3360, 24)
 
     def errors() -> Values:
-        given = [
-            (known.temperature_ahead(at, at + leads), forecast.temperature_ahead(at, at + leads))
-            for at in origins
-        ]
-        return np.array([guess - truth for truth, guess in given if truth is not None])
+        drawn = []
+        for at in origins:
+            truth, guess = (given.temperature_ahead(at, at + leads) for given in (known, forecast))
+            assert truth is not None
+            assert guess is not None
+            drawn.append(guess - truth)
+        return np.array(drawn)
 
     # When
     drawn = errors()
