@@ -60,6 +60,8 @@ def list_meters() -> int:
 
 def _show_report(report: ImportReport, screen: Screen) -> None:
     screen.say(f"{report.readings:,} readings of {report.meters} meters imported.")
+    if report.forecast_temperatures:
+        screen.say(f"{report.forecast_temperatures:,} temperatures are forecast for later hours.")
     if report.rejected_lines:
         screen.warn(f"{report.rejected_lines:,} lines were left out; the first of them:")
         for rejected in report.rejected[:_REJECTED_SHOWN]:
