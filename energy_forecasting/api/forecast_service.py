@@ -5,7 +5,7 @@ whose file is damaged is an error, not a silent baseline.
 """
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from threading import Lock
@@ -16,17 +16,21 @@ import structlog
 
 from energy_forecasting.api.schemas import ForecastRequest
 from energy_forecasting.domain.errors import InvalidRequest
-from energy_forecasting.domain.forecasts import Forecast
+from energy_forecasting.domain.forecasts import Forecast, TemperatureSource
 from energy_forecasting.domain.horizons import MAX_HORIZON_HOURS, Horizon
 from energy_forecasting.domain.meters import Meter
 from energy_forecasting.domain.model_card import ModelCard
-from energy_forecasting.domain.readings import History, to_hourly
+from energy_forecasting.domain.readings import HOUR, History, Values, to_datetime64, to_hourly
 from energy_forecasting.forecasting.forecaster import RECENT_DAYS, Forecaster
+from energy_forecasting.forecasting.grid import mean_by_hour
+from energy_forecasting.forecasting.temperature_ahead import SHORT_GAP_HOURS, close_short_gaps
 from energy_forecasting.meters.store import MeterStore
 from energy_forecasting.registry.artifact import read_card, read_weights
 from energy_forecasting.registry.model_registry import ModelRegistry, no_model
 
 logger = structlog.get_logger("api.forecast")
+
+_SENT, _STORED = TemperatureSource.REQUEST, TemperatureSource.STORE
 
 MODELS_IN_MEMORY = 256
 
@@ -78,11 +82,14 @@ class ForecastService:
             meter, start=horizon.origin - HISTORY_READ, end=horizon.origin
         )
         history = to_hourly(readings, summary.profile.reading_kind)
-        forecast = forecaster.forecast(
-            history,
-            horizon,
-            levels=sorted(set(request.quantiles)),
-            temperature=_temperature(request, horizon, span),
+        temperature, temperature_from = _sent_temperature(request, horizon, span), _SENT
+        if temperature is None and forecaster.card.uses_temperature:
+            temperature, temperature_from = self._stored_temperature(meter, horizon), _STORED
+        forecast = replace(
+            forecaster.forecast(
+                history, horizon, levels=sorted(set(request.quantiles)), temperature=temperature
+            ),
+            temperature_from=temperature_from,
         )
         if forecast.is_baseline:
             logger.error(
@@ -100,6 +107,16 @@ class ForecastService:
             last_reading=last,
             known_share=_known_share(history, horizon.origin),
         )
+
+    def _stored_temperature(self, meter: Meter, horizon: Horizon) -> Values:
+        """Return what the store forecasts for each hour of a horizon, NaN where nothing."""
+        hours = horizon.hours + SHORT_GAP_HOURS  # so that the last hours lie between two values
+        held = self._meters.read_temperature_forecast(
+            meter, start=horizon.origin, end=horizon.origin + timedelta(hours=hours)
+        )
+        at = (held.timestamps - to_datetime64(horizon.origin)) // HOUR
+        by_hour = mean_by_hour(at.astype(np.int64), held.degrees, hours)
+        return close_short_gaps(by_hour)[: horizon.hours]
 
     def _forecaster(self, meter: Meter) -> Forecaster:
         path = self._models.champion_path(meter)
@@ -176,37 +193,31 @@ def _horizon(span: _Span, next_hour: datetime) -> Horizon:
     return Horizon(origin=origin, hours=hours)
 
 
-def _temperature(
-    request: ForecastRequest, horizon: Horizon, span: _Span
-) -> np.ndarray[tuple[int], np.dtype[np.float64]] | None:
-    """Return one temperature per hour of the horizon, or None when the client sent none."""
+def _sent_temperature(request: ForecastRequest, horizon: Horizon, span: _Span) -> Values | None:
+    """Return the client's temperatures by hour of the horizon, NaN where it sent none."""
     if request.temperature is None:
         return None
     wanted = int((span.end - span.start) / timedelta(hours=1))
-    if len(request.temperature) != wanted:
+    sent = np.array(request.temperature, dtype=np.float64)  # null is NaN
+    if len(sent) > wanted:
         raise InvalidRequest(
-            f"temperature needs one value per hour asked for: {wanted}, not "
-            f"{len(request.temperature)}.",
+            f"temperature has {len(sent)} values for {wanted} hours; send one an hour from the "
+            "first hour asked for, as many as are known.",
             field="temperature",
         )
-    if horizon.hours != wanted:
-        raise InvalidRequest(
-            "temperature can be given for a forecast from the last reading on, or for one in the "
-            "past; this span starts later. Start it at "
-            f"{horizon.origin.isoformat()} or leave temperature out.",
-            field="temperature",
-        )
-    return np.asarray(request.temperature, dtype=np.float64)
+    temperature = np.full(horizon.hours, np.nan)
+    first = horizon.hours - wanted  # the span may start later than the forecast
+    temperature[first : first + len(sent)] = sent
+    return temperature
 
 
 def _from(forecast: Forecast, start: datetime) -> Forecast:
     """Leave out the hours before the span that the client asked for."""
     first = int(np.searchsorted(forecast.timestamps, np.datetime64(start.replace(tzinfo=None))))
-    return Forecast(
+    return replace(
+        forecast,
         timestamps=forecast.timestamps[first:],
-        levels=forecast.levels,
         quantiles=forecast.quantiles[first:],
         median=forecast.median[first:],
-        is_baseline=forecast.is_baseline,
-        temperature_source=forecast.temperature_source,
+        sighted=forecast.sighted[first:],
     )

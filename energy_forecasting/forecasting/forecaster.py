@@ -26,8 +26,8 @@ from energy_forecasting.domain.readings import (
 from energy_forecasting.forecasting.calibration import apply_multipliers
 from energy_forecasting.forecasting.evaluation import Weights, ensemble_quantiles
 from energy_forecasting.forecasting.features import TemperatureScale, build_features
-from energy_forecasting.forecasting.grid import Hours, LocalGrid, local_hour, mean_by_hour
-from energy_forecasting.forecasting.imputation import HOURS_PER_DAY, interpolate
+from energy_forecasting.forecasting.grid import Hours, LocalGrid, local_hour
+from energy_forecasting.forecasting.imputation import HOURS_PER_DAY
 from energy_forecasting.forecasting.levels import at_levels, checked_levels
 from energy_forecasting.forecasting.recipe import ensemble_members, member_positions
 from energy_forecasting.forecasting.seasonal_naive import (
@@ -35,6 +35,7 @@ from energy_forecasting.forecasting.seasonal_naive import (
     naive_quantiles,
     week_ago,
 )
+from energy_forecasting.forecasting.temperature_ahead import TemperatureAhead
 
 #: Days of history before the origin that a forecast looks at.
 RECENT_DAYS = 42
@@ -53,7 +54,7 @@ class _Outlook:
     grid: LocalGrid  #: ends at the origin
     origin: int  #: grid hour
     leads: Hours  #: [n] of the hours asked; the autumn hour appears twice
-    temperature: Values | None  #: [n] as the client sent it
+    temperature: Values | None  #: [n] as it was given, NaN where unknown
 
 
 class Forecaster:
@@ -87,8 +88,8 @@ class Forecaster:
             history: hourly readings; the last RECENT_DAYS before the origin suffice.
             horizon: the hours ahead.
             levels: quantile levels from .05 to .95.
-            temperature: [horizon.hours] degrees Celsius of the hours ahead; None asks the
-                members that need none.
+            temperature: [horizon.hours] degrees Celsius of the hours ahead, NaN where unknown;
+                those hours, or all when it is None, are left to the members that need none.
 
         Raises:
             InvalidRequest: horizon, levels or temperature do not fit; ``field`` says which.
@@ -100,22 +101,24 @@ class Forecaster:
         hours = np.arange(horizon.hours) * HOUR
         timestamps = (to_datetime64(horizon.origin) + hours).astype("datetime64[s]")
         outlook = self._outlook(history, horizon, timestamps, temperature)
-        is_baseline = False
+        is_baseline, sighted = False, np.zeros(horizon.hours, dtype=np.bool_)
         if self._card.method is ForecastMethod.SEASONAL_NAIVE:
             table = self._weights[RESIDUAL_QUANTILES]
-            quantiles, source = _naive(outlook, table), TemperatureSource.UNUSED
+            quantiles = _naive(outlook, table)
         else:
-            quantiles, source = self._network(outlook)
+            ahead = self._temperature_ahead(outlook)
+            quantiles = self._network(outlook, ahead)
             if self._is_absurd(quantiles):
                 is_baseline = True
-                table = np.array(self._card.baseline_residuals)
-                quantiles, source = _naive(outlook, table), TemperatureSource.UNUSED
+                quantiles = _naive(outlook, np.array(self._card.baseline_residuals))
+            elif ahead is not None:
+                sighted = ahead.covered[outlook.leads]
         return Forecast(
             timestamps=timestamps,
             levels=wanted,
             quantiles=np.maximum(at_levels(quantiles, wanted), self._floor),
             median=np.maximum(quantiles[:, QUANTILE_LEVELS.index(0.5)], self._floor),
-            temperature_source=source,
+            sighted=sighted,
             is_baseline=is_baseline,
         )
 
@@ -148,39 +151,41 @@ class Forecaster:
         is_sane = (quantiles >= data.lowest - margin) & (quantiles <= data.highest + margin)
         return not bool(is_sane.all())  # NaN is not sane either
 
-    def _network(self, outlook: _Outlook) -> tuple[Values, TemperatureSource]:
+    def _temperature_ahead(self, outlook: _Outlook) -> TemperatureAhead | None:
+        if outlook.temperature is None or not self._card.uses_temperature:
+            return None
+        return TemperatureAhead.of(outlook.temperature, outlook.leads, outlook.grid)
+
+    def _network(self, outlook: _Outlook, ahead: TemperatureAhead | None) -> Values:
         card = self._card
-        grid, lead_count = outlook.grid, int(outlook.leads.max()) + 1
-        source, ahead, scale = TemperatureSource.UNUSED, None, None
-        if (
-            outlook.temperature is not None
-            and card.temperature_mean is not None
-            and card.temperature_std is not None
-        ):
-            source = TemperatureSource.REQUEST
+        grid, lead_count, scale = outlook.grid, int(outlook.leads.max()) + 1, None
+        if card.temperature_mean is not None and card.temperature_std is not None:
             scale = TemperatureScale(mean=card.temperature_mean, std=card.temperature_std)
             grid = _with_some_temperature(grid, card.temperature_mean)
-            # Per local hour: the autumn hour averaged, the spring hour between its neighbours.
-            by_lead = mean_by_hour(outlook.leads, outlook.temperature, lead_count)
-            ahead = interpolate(by_lead)[None, :]
         built = build_features(
             grid,
             np.array([outlook.origin]),
             lead_count,
             scale=card.scale,
-            temperature_ahead=ahead,
+            temperature_ahead=None if ahead is None else ahead.degrees[None, :],
             temperature_scale=scale,
         )
         # Members blind to temperature need its columns, but not what is in them.
         features = np.zeros((lead_count, len(card.feature_names)), dtype=np.float32)
         features[:, : len(built.names)] = built.values[0]
+        departures = np.zeros((lead_count, len(QUANTILE_LEVELS)))
+        trust = np.zeros(lead_count) if ahead is None else ahead.trust
         answering = member_positions(ensemble_members(uses_temperature=card.uses_temperature))
-        departures = ensemble_quantiles(self._weights, features, answering[source])
-        calibrated = apply_multipliers(
-            departures, np.arange(lead_count), card.calibration[source.value]
-        )
-        quantiles = built.base[0][:, None] + calibrated * card.scale
-        return quantiles[outlook.leads], source
+        for source, share in (
+            (TemperatureSource.REQUEST, trust),
+            (TemperatureSource.UNUSED, 1.0 - trust),
+        ):
+            if share.any():
+                seen = ensemble_quantiles(self._weights, features, answering[source])
+                leads, multipliers = np.arange(lead_count), card.calibration[source.value]
+                departures += share[:, None] * apply_multipliers(seen, leads, multipliers)
+        quantiles = built.base[0][:, None] + departures * card.scale
+        return np.asarray(quantiles[outlook.leads])
 
 
 def _naive(outlook: _Outlook, table: npt.NDArray[np.floating]) -> Values:
@@ -235,9 +240,9 @@ def _check_horizon(horizon: Horizon) -> None:
 def _check_temperature(temperature: Values | None, horizon: Horizon) -> None:
     if temperature is None:
         return
-    if temperature.shape != (horizon.hours,) or not np.isfinite(temperature).all():
+    if temperature.shape != (horizon.hours,) or np.isinf(temperature).any():
         raise InvalidRequest(
-            f"temperature needs one number for each of the {horizon.hours} hours; it has "
-            f"{int(np.isfinite(temperature).sum())} numbers in {temperature.size} places.",
+            f"temperature needs a number or nothing for each of the {horizon.hours} hours; it has "
+            f"{temperature.size} places.",
             field="temperature",
         )

@@ -158,8 +158,8 @@ def test_a_sent_temperature_is_used_and_said(forecaster: Forecaster, history: Hi
 
 @pytest.mark.parametrize(
     "temperature",
-    [np.full(23, 10.0), np.full(25, 10.0), np.r_[np.nan, np.full(23, 10.0)], np.zeros((24, 2))],
-    ids=["too short", "too long", "with NaN", "a table"],
+    [np.full(23, 10.0), np.full(25, 10.0), np.r_[np.inf, np.full(23, 10.0)], np.zeros((24, 2))],
+    ids=["too short", "too long", "infinite", "a table"],
 )
 def test_a_temperature_that_does_not_fit_is_refused(
     forecaster: Forecaster, history: History, temperature: npt.NDArray[np.float64]
@@ -167,6 +167,70 @@ def test_a_temperature_that_does_not_fit_is_refused(
     with pytest.raises(InvalidRequest) as caught:
         forecaster.forecast(history, horizon_at(2024, 6, 1, 22, hours=24), temperature=temperature)
     assert caught.value.details["field"] == "temperature"
+
+
+def test_hours_beyond_the_known_temperature_are_answered_as_without_any(
+    forecaster: Forecaster, history: History
+) -> None:
+    # Given a weather forecast that ends after two days
+    horizon = horizon_at(2024, 6, 1, 22)
+    ending = np.where(np.arange(168) < 48, 10.0, np.nan)
+    # When
+    partly = forecaster.forecast(history, horizon, temperature=ending)
+    wholly = forecaster.forecast(history, horizon, temperature=np.full(168, 10.0))
+    without = forecaster.forecast(history, horizon)
+    # Then
+    assert partly.temperature_source is TemperatureSource.PARTIAL
+    assert partly.temperature_hours == 48
+    np.testing.assert_allclose(partly.quantiles[:42], wholly.quantiles[:42])
+    np.testing.assert_array_equal(partly.quantiles[48:], without.quantiles[48:])
+    # Then the last hours before the end lead over from one to the other
+    blended = partly.median[42:48]
+    lower = np.minimum(wholly.median[42:48], without.median[42:48])
+    upper = np.maximum(wholly.median[42:48], without.median[42:48])
+    assert ((lower <= blended) & (blended <= upper)).all()
+    assert (np.diff(partly.quantiles, axis=1) >= 0).all()
+
+
+def test_a_weather_forecast_every_six_hours_is_as_good_as_an_hourly_one(
+    forecaster: Forecaster, history: History
+) -> None:
+    # Given temperatures on a straight line, known at every sixth hour and the last
+    horizon = horizon_at(2024, 6, 1, 22, hours=49)
+    hourly = np.linspace(5, 20, 49)
+    rare = np.where(np.arange(49) % 6 == 0, hourly, np.nan)
+    # When
+    from_rare = forecaster.forecast(history, horizon, temperature=rare)
+    from_hourly = forecaster.forecast(history, horizon, temperature=hourly)
+    # Then
+    assert from_rare.temperature_source is TemperatureSource.REQUEST
+    np.testing.assert_allclose(from_rare.quantiles, from_hourly.quantiles, rtol=1e-5)
+
+
+def test_a_long_gap_is_not_guessed(forecaster: Forecaster, history: History) -> None:
+    # Given
+    horizon = horizon_at(2024, 6, 1, 22, hours=72)
+    gappy = np.full(72, 10.0)
+    gappy[30:40] = np.nan
+    # When
+    forecast = forecaster.forecast(history, horizon, temperature=gappy)
+    # Then
+    assert np.flatnonzero(~forecast.sighted).tolist() == list(range(30, 40))
+    without = forecaster.forecast(history, horizon)
+    np.testing.assert_array_equal(forecast.quantiles[30:40], without.quantiles[30:40])
+
+
+def test_a_temperature_that_says_nothing_is_not_used(
+    forecaster: Forecaster, history: History
+) -> None:
+    # Given
+    horizon = horizon_at(2024, 6, 1, 22, hours=24)
+    # When
+    forecast = forecaster.forecast(history, horizon, temperature=np.full(24, np.nan))
+    # Then
+    assert forecast.temperature_source is TemperatureSource.UNUSED
+    without = forecaster.forecast(history, horizon)
+    np.testing.assert_array_equal(forecast.quantiles, without.quantiles)
 
 
 @pytest.mark.parametrize("hours", [0, -1, 169])

@@ -1,0 +1,74 @@
+"""The temperature of the hours ahead: what is bridged, what is not guessed, and the way between."""
+
+import numpy as np
+import pytest
+
+from energy_forecasting.domain.calendar import LocalCalendar
+from energy_forecasting.domain.readings import Values
+from energy_forecasting.forecasting.grid import LocalGrid
+from energy_forecasting.forecasting.temperature_ahead import (
+    BLEND_HOURS,
+    SHORT_GAP_HOURS,
+    TemperatureAhead,
+    close_short_gaps,
+)
+
+NAN = np.nan
+
+
+def grid_ending_with(degrees: float) -> LocalGrid:
+    return LocalGrid(
+        start=np.datetime64("2024-01-01T00", "h"),
+        consumption=np.ones(48),
+        temperature=np.append(np.zeros(47), degrees),
+        calendar=LocalCalendar(timezone="UTC", country=None),
+    )
+
+
+def ahead_of(given: Values, *, last: float = 0.0) -> TemperatureAhead:
+    ahead = TemperatureAhead.of(given, np.arange(len(given)), grid_ending_with(last))
+    assert ahead is not None
+    return ahead
+
+
+@pytest.mark.parametrize(("gap", "is_closed"), [(SHORT_GAP_HOURS, True), (7, False)])
+def test_gaps_are_closed_up_to_six_hours(gap: int, is_closed: bool) -> None:
+    values = np.r_[0.0, np.full(gap, NAN), gap + 1.0]
+    closed = close_short_gaps(values)
+    np.testing.assert_allclose(closed, np.arange(gap + 2.0) if is_closed else values)
+
+
+def test_a_forecast_that_begins_some_hours_late_is_bridged_from_the_last_measurement() -> None:
+    ahead = ahead_of(np.array([NAN, NAN, 8.0, 9.0]), last=2.0)
+    assert ahead.covered.all()
+    assert ahead.degrees.tolist() == [4.0, 6.0, 8.0, 9.0]
+
+
+def test_what_lies_beyond_the_end_is_not_covered() -> None:
+    ahead = ahead_of(np.r_[np.full(20, 5.0), np.full(10, NAN)])
+    assert np.flatnonzero(ahead.covered).tolist() == list(range(20))
+    assert np.isfinite(ahead.degrees).all()
+
+
+def test_trust_falls_to_nothing_where_temperature_ends() -> None:
+    ahead = ahead_of(np.r_[np.full(20, 5.0), np.full(10, NAN)])
+    assert (ahead.trust[: 20 - BLEND_HOURS] == 1).all()
+    assert (np.diff(ahead.trust[19 - BLEND_HOURS : 21]) < 0).all()
+    assert (ahead.trust[20:] == 0).all()
+
+
+def test_a_full_forecast_is_trusted_to_the_end() -> None:
+    assert (ahead_of(np.full(24, 5.0)).trust == 1).all()
+
+
+def test_the_second_autumn_hour_is_averaged_and_the_spring_hour_bridged() -> None:
+    ahead = TemperatureAhead.of(
+        np.array([1.0, 3.0, 6.0]), np.array([0, 0, 2]), grid_ending_with(0.0)
+    )
+    assert ahead is not None
+    assert ahead.degrees.tolist() == [2.0, 4.0, 6.0]
+    assert ahead.covered.all()
+
+
+def test_without_a_single_known_hour_there_is_no_temperature_ahead() -> None:
+    assert TemperatureAhead.of(np.full(3, NAN), np.arange(3), grid_ending_with(1.0)) is None
