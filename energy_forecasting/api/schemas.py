@@ -133,8 +133,8 @@ class ForecastRequest(MeterRequest):
         description="Degrees Celsius hour by hour from the first hour asked for, as a weather "
         "forecast gives them; it may end early, and null is an hour not known. Gaps up to 6 hours "
         "are interpolated. Left out: the meter store's temperature forecast is used if it has "
-        "one. Hours without a temperature are answered by the part of the model that does "
-        "without, with intervals calibrated for that",
+        "one. Hours without a temperature are answered half by the part of the model that does "
+        "without, half on what the meter's own last fortnight lets expect, in wider intervals",
     )
     history_hours: int = Field(
         168, ge=0, le=1344, description="How many hours of readings to return before the forecast"
@@ -187,7 +187,7 @@ class ForecastAnswer(BaseModel):
     model: ForecastModel
     temperature_source: TemperatureSource = Field(
         description="Where the temperature of the hours ahead came from: request or store (for "
-        "every hour), partial (for temperature_hours of them), unused"
+        "every hour), partial (for temperature_hours of them), unused (not known, or not needed)"
     )
     temperature_hours: int = Field(description="Hours whose forecast used a temperature")
     degraded: bool = Field(description="Trust it less; degraded_reason says why")

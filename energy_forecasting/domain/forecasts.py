@@ -17,8 +17,8 @@ class TemperatureSource(StrEnum):
 
     REQUEST = "request"  #: the client sent it, for every hour
     STORE = "store"  #: the meter store held a forecast of it, for every hour
-    PARTIAL = "partial"  #: either knew some of the hours; the others needed none
-    UNUSED = "unused"  #: the forecast comes from the part of the model that needs none
+    PARTIAL = "partial"  #: either knew some of the hours
+    UNUSED = "unused"  #: nobody knew it, or the model does without
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

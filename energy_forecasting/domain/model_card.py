@@ -82,8 +82,8 @@ class ModelCard(CardPart):
     country: str | None
     data: DataSpan
     skill: Skill | None = Field(
-        description="Without a temperature forecast, as the API serves by default; None when the "
-        "history was too short to measure it"
+        description="Of the members that need no temperature ahead; None when the history was too "
+        "short to measure it"
     )
     skill_known_temperature: Skill | None = Field(
         default=None,

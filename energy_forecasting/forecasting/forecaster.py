@@ -54,7 +54,7 @@ class _Outlook:
     grid: LocalGrid  #: ends at the origin
     origin: int  #: grid hour
     leads: Hours  #: [n] of the hours asked; the autumn hour appears twice
-    temperature: Values | None  #: [n] as it was given, NaN where unknown
+    temperature: Values  #: [n] as it was given, NaN where unknown
 
 
 class Forecaster:
@@ -89,7 +89,7 @@ class Forecaster:
             horizon: the hours ahead.
             levels: quantile levels from .05 to .95.
             temperature: [horizon.hours] degrees Celsius of the hours ahead, NaN where unknown;
-                those hours, or all when it is None, are left to the members that need none.
+                None when nothing is known. See ``temperature_ahead`` for who answers then.
 
         Raises:
             InvalidRequest: horizon, levels or temperature do not fit; ``field`` says which.
@@ -141,7 +141,7 @@ class Forecaster:
             grid=grid,
             origin=len(grid),
             leads=grid.hours_of(timestamps) - len(grid),
-            temperature=temperature,
+            temperature=np.full(horizon.hours, np.nan) if temperature is None else temperature,
         )
 
     def _is_absurd(self, quantiles: Values) -> bool:
@@ -152,7 +152,7 @@ class Forecaster:
         return not bool(is_sane.all())  # NaN is not sane either
 
     def _temperature_ahead(self, outlook: _Outlook) -> TemperatureAhead | None:
-        if outlook.temperature is None or not self._card.uses_temperature:
+        if not self._card.uses_temperature:
             return None
         return TemperatureAhead.of(outlook.temperature, outlook.leads, outlook.grid)
 

@@ -84,9 +84,9 @@ TUNING_NEEDS_DAYS = 20 * 7
 def ensemble_members(*, uses_temperature: bool) -> tuple[Member, ...]:
     """Return the members: first those blind to temperature, then those that see it.
 
-    A forecast without a temperature forecast comes from the blind ones. One ensemble that got
-    the last days' temperature instead was 5 % worse a day ahead and 2 % a week ahead; showing it
-    both kinds of rows in training was worse still, and spoilt forecasts with temperature too.
+    Where temperature ahead is not known both answer (see ``temperature_ahead``). One ensemble that
+    got the last days' temperature instead was 5 % worse a day ahead and 2 % a week ahead; showing
+    it both kinds of rows in training was worse still, and spoilt forecasts with temperature too.
     """
     if not uses_temperature:
         return _VARIETY

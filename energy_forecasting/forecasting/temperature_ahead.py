@@ -2,8 +2,10 @@
 
 A weather forecast may end before the horizon, come every few hours, or have holes. Short gaps
 lie on a straight line between their neighbours. What lies in a long gap, or beyond the end, is
-not guessed: those hours are for the members that need no temperature, and ``trust`` says how
-far to blend from one ensemble to the other.
+estimated from the meter's own readings: the mean of the last weeks by hour of day, to which the
+last known day's departure from it fades. Such an hour is answered half by the members that see
+the estimate and half by those that need no temperature, which was better than either alone.
+``trust`` leads over from one to the other. It knows no season: a fortnight cannot tell.
 """
 
 from dataclasses import dataclass
@@ -11,28 +13,38 @@ from typing import Self
 
 import numpy as np
 
-from energy_forecasting.domain.readings import Values
+from energy_forecasting.domain.readings import MINIMUM_TEMPERATURE_SHARE, Values
+from energy_forecasting.forecasting.features import trailing_mean
 from energy_forecasting.forecasting.grid import Flags, Hours, LocalGrid, mean_by_hour
-from energy_forecasting.forecasting.imputation import interpolate
+from energy_forecasting.forecasting.imputation import HOURS_PER_DAY, interpolate
 
 #: Gaps up to so many hours are interpolated: weather services give values every 1, 3 or 6 hours.
 SHORT_GAP_HOURS = 6
 
-#: The last hours before temperature ends lead over to the members that need none.
+#: The last hours before temperature ends lead over to the hours where it is estimated.
 BLEND_HOURS = 6
+
+#: Weight of the members that see temperature where it is only estimated.
+ESTIMATE_TRUST = 0.5
+
+#: The estimate rests on so many days, of which half must have been measured.
+ESTIMATE_DAYS = 14
+
+#: The departure of the last known day fades by 1/e over so many hours.
+FADING_HOURS = 48.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class TemperatureAhead:
-    """Temperature of the m local hours from an origin on, at least one of them known."""
+    """Temperature of the m local hours from an origin on, known or estimated."""
 
-    degrees: Values  #: [m] degrees Celsius, without NaN; where not covered only a filler
+    degrees: Values  #: [m] degrees Celsius, without NaN; where not covered an estimate
     covered: Flags  #: [m] whether the hour is known or lies in a short gap
     trust: Values  #: [m] weight of the members that see temperature, 0 to 1
 
     @classmethod
     def of(cls, given: Values, leads: Hours, grid: LocalGrid) -> Self | None:
-        """Lay given temperatures onto the local hours; None when not one is known.
+        """Lay given temperatures onto the local hours; None when all that is known is too old.
 
         Args:
             given: [n] degrees Celsius, NaN where unknown.
@@ -42,11 +54,18 @@ class TemperatureAhead:
         """
         # Per local hour: the autumn hour averaged, the spring hour a gap of one.
         by_lead = mean_by_hour(leads, given, int(leads.max()) + 1)
-        if not np.isfinite(by_lead).any():
-            return None
         joined = close_short_gaps(np.append(grid.temperature[-1:], by_lead))
         covered = np.isfinite(joined[1:])
-        return cls(degrees=interpolate(joined)[1:], covered=covered, trust=_trust(covered))
+        recent = grid.temperature[-ESTIMATE_DAYS * HOURS_PER_DAY :]
+        if np.isfinite(recent).mean() < MINIMUM_TEMPERATURE_SHARE:
+            if not covered.any():
+                return None
+            return cls(degrees=interpolate(joined)[1:], covered=covered, trust=_trust(covered, 0.0))
+        return cls(
+            degrees=_estimated(interpolate(recent), joined[1:]),
+            covered=covered,
+            trust=_trust(covered, ESTIMATE_TRUST),
+        )
 
 
 def close_short_gaps(values: Values) -> Values:
@@ -65,14 +84,26 @@ def close_short_gaps(values: Values) -> Values:
     return np.where(short, interpolate(values), values)
 
 
-def _trust(covered: Flags) -> Values:
-    """Rise from 0 where temperature is missing to 1 at more than BLEND_HOURS from there, [m].
+def _estimated(recent: Values, ahead: Values) -> Values:
+    """Fill the hours ahead that are NaN, [m], from whole days before the origin, [days * 24]."""
+    climate = np.resize(recent.reshape(-1, HOURS_PER_DAY).mean(axis=0), len(recent) + len(ahead))
+    departure = np.append(recent, ahead) - climate
+    hours = np.arange(len(departure))
+    latest = np.maximum.accumulate(np.where(np.isfinite(departure), hours, 0))
+    last_day = trailing_mean(interpolate(departure), HOURS_PER_DAY)[latest + 1]
+    estimate = climate + last_day * np.exp((latest - hours) / FADING_HOURS)
+    return np.where(np.isfinite(ahead), ahead, estimate[len(recent) :])
 
-    >>> _trust(np.array([True, True, False])).round(2).tolist()
+
+def _trust(covered: Flags, lowest: float) -> Values:
+    """Rise from ``lowest`` where temperature is missing to 1 at BLEND_HOURS from there, [m].
+
+    >>> _trust(np.array([True, True, False]), 0.0).round(2).tolist()
     [0.29, 0.14, 0.0]
     """
     missing = np.flatnonzero(~covered)
     if not len(missing):
         return np.ones(len(covered))
     distance = np.abs(np.arange(len(covered))[:, None] - missing).min(axis=1)
-    return np.asarray(np.minimum(distance / (BLEND_HOURS + 1), 1.0))
+    rise = np.minimum(distance / (BLEND_HOURS + 1), 1.0)
+    return np.asarray(lowest + (1.0 - lowest) * rise)

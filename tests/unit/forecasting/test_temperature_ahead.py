@@ -17,10 +17,14 @@ NAN = np.nan
 
 
 def grid_ending_with(degrees: float) -> LocalGrid:
+    return grid_of(np.append(np.zeros(14 * 24 - 1), degrees))
+
+
+def grid_of(temperature: Values) -> LocalGrid:
     return LocalGrid(
         start=np.datetime64("2024-01-01T00", "h"),
-        consumption=np.ones(48),
-        temperature=np.append(np.zeros(47), degrees),
+        consumption=np.ones(len(temperature)),
+        temperature=temperature,
         calendar=LocalCalendar(timezone="UTC", country=None),
     )
 
@@ -50,11 +54,29 @@ def test_what_lies_beyond_the_end_is_not_covered() -> None:
     assert np.isfinite(ahead.degrees).all()
 
 
-def test_trust_falls_to_nothing_where_temperature_ends() -> None:
+def test_trust_falls_to_a_half_where_temperature_is_estimated() -> None:
     ahead = ahead_of(np.r_[np.full(20, 5.0), np.full(10, NAN)])
     assert (ahead.trust[: 20 - BLEND_HOURS] == 1).all()
     assert (np.diff(ahead.trust[19 - BLEND_HOURS : 21]) < 0).all()
-    assert (ahead.trust[20:] == 0).all()
+    assert (ahead.trust[20:] == 0.5).all()
+
+
+def test_an_estimate_fades_from_the_last_known_day_to_the_usual_one() -> None:
+    # Given days between 0 and 23 degrees, then one that is 10 degrees warmer
+    day = np.arange(24.0)
+    history = grid_of(np.tile(day, 14))
+    ahead = TemperatureAhead.of(np.append(day + 10, np.full(144, NAN)), np.arange(168), history)
+    # Then
+    assert ahead is not None
+    warmer = ahead.degrees[24:] - np.tile(day, 6)
+    np.testing.assert_allclose(warmer, 10 * np.exp(-np.arange(1, 145) / 48))
+
+
+def test_without_recent_measurements_nothing_is_estimated() -> None:
+    silent = grid_of(np.append(np.full(13 * 24, NAN), np.zeros(24)))
+    ahead = TemperatureAhead.of(np.append(np.ones(10), np.full(14, NAN)), np.arange(24), silent)
+    assert ahead is not None
+    assert (ahead.trust[10:] == 0).all()
 
 
 def test_a_full_forecast_is_trusted_to_the_end() -> None:
@@ -70,5 +92,15 @@ def test_the_second_autumn_hour_is_averaged_and_the_spring_hour_bridged() -> Non
     assert ahead.covered.all()
 
 
-def test_without_a_single_known_hour_there_is_no_temperature_ahead() -> None:
-    assert TemperatureAhead.of(np.full(3, NAN), np.arange(3), grid_ending_with(1.0)) is None
+def test_without_a_single_known_hour_the_last_fortnight_tells_what_to_expect() -> None:
+    day = np.arange(24.0)
+    ahead = TemperatureAhead.of(np.full(48, NAN), np.arange(48), grid_of(np.tile(day, 14)))
+    assert ahead is not None
+    np.testing.assert_allclose(ahead.degrees, np.tile(day, 2))
+    assert not ahead.covered.any()
+    assert (ahead.trust == 0.5).all()
+
+
+def test_without_any_temperature_there_is_none_ahead() -> None:
+    silent = grid_of(np.full(14 * 24, NAN))
+    assert TemperatureAhead.of(np.full(3, NAN), np.arange(3), silent) is None

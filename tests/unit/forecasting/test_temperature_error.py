@@ -27,7 +27,7 @@ def test_errors_grow_with_the_lead_and_change_within_days() -> None:
     # Then
     deviation = errors.std(axis=0)
     assert deviation[[0, 84, 167]] == pytest.approx([1.0, 1.75, 2.5], rel=0.05)
-    correlation = np.corrcoef(errors.T)
+    correlation = np.asarray(np.corrcoef(errors.T))
     assert correlation[80, 81] > 0.95
     assert correlation[60, 84] == pytest.approx(0.25 + 0.75 / np.e, abs=0.05)
     assert correlation[0, 167] == pytest.approx(0.25, abs=0.05)
