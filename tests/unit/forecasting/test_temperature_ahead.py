@@ -8,6 +8,7 @@ from energy_forecasting.domain.readings import Values
 from energy_forecasting.forecasting.grid import LocalGrid
 from energy_forecasting.forecasting.temperature_ahead import (
     BLEND_HOURS,
+    KNOWN_TRUST,
     SHORT_GAP_HOURS,
     TemperatureAhead,
     close_short_gaps,
@@ -56,7 +57,7 @@ def test_what_lies_beyond_the_end_is_not_covered() -> None:
 
 def test_trust_falls_to_a_half_where_temperature_is_estimated() -> None:
     ahead = ahead_of(np.r_[np.full(20, 5.0), np.full(10, NAN)])
-    assert (ahead.trust[: 20 - BLEND_HOURS] == 1).all()
+    assert (ahead.trust[: 20 - BLEND_HOURS] == KNOWN_TRUST).all()
     assert (np.diff(ahead.trust[19 - BLEND_HOURS : 21]) < 0).all()
     assert (ahead.trust[20:] == 0.5).all()
 
@@ -80,7 +81,7 @@ def test_without_recent_measurements_nothing_is_estimated() -> None:
 
 
 def test_a_full_forecast_is_trusted_to_the_end() -> None:
-    assert (ahead_of(np.full(24, 5.0)).trust == 1).all()
+    assert (ahead_of(np.full(24, 5.0)).trust == KNOWN_TRUST).all()
 
 
 def test_the_second_autumn_hour_is_averaged_and_the_spring_hour_bridged() -> None:
