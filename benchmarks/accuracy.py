@@ -10,9 +10,10 @@ in a process of its own (``measuring.py`` says what its seconds and megabytes me
 ``pip install -r requirements-bench.txt`` brings the opponents; a missing one is skipped.
 
 Settings: ``temp`` gives the measured temperature of the hours ahead (as good as a forecast of
-temperature can be); in ``recent`` the product trains with temperature and forecasts without one,
-while its opponents do without altogether; ``notemp`` hides temperature. MSTL, fitted anew at
-every origin, gets every eighth origin; all methods are scored on those, too.
+temperature can be); ``forecast`` adds to it what a weather forecast errs, 1 K in the first hour
+growing to 2.5 K after a week; in ``recent`` the product trains with temperature and forecasts
+without one, while its opponents do without altogether; ``notemp`` hides temperature. MSTL, fitted
+anew at every origin, gets every eighth origin; all methods are scored on those, too.
 
 Caveats: a few regions of the world and one year per meter weigh most; times are of this machine,
 one thread, and whatever else it does; the opponents are set up with care, but not tuned.

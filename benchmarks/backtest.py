@@ -3,10 +3,12 @@
 The last eight weeks of a meter are the test. A method learns once from what lies before and is
 not refitted, unless its predictor does so from ``known_at``. Every method works on the product's
 local grid, is asked at the same origins, and is scored on the same measured hours with the same
-scale; hours without a reading are not scored. A backtest cannot tell how a method would do with
-a *forecast* of temperature: it hands out the measured one or none.
+scale; hours without a reading are not scored. Forecasts of temperature are made up: the measured
+one plus errors of a real forecast's size (``forecasting/temperature_error.py``), the same for every
+method.
 """
 
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -22,8 +24,9 @@ from energy_forecasting.domain.forecasts import QUANTILE_LEVELS
 from energy_forecasting.domain.horizons import MAX_HORIZON_HOURS
 from energy_forecasting.domain.readings import History, Values
 from energy_forecasting.forecasting import metrics
-from energy_forecasting.forecasting.grid import Hours, LocalGrid
+from energy_forecasting.forecasting.grid import MAX_LEADS, Hours, LocalGrid
 from energy_forecasting.forecasting.imputation import HOURS_PER_DAY, HOURS_PER_WEEK, interpolate
+from energy_forecasting.forecasting.temperature_error import draw_errors
 
 TEST_DAYS = 56
 HORIZONS = (24, MAX_HORIZON_HOURS)
@@ -38,6 +41,7 @@ class Setting(StrEnum):
     """What is known of temperature."""
 
     TEMP = "temp"  #: the past, and the measured temperature of the hours ahead
+    FORECAST = "forecast"  #: the past, and a temperature ahead that errs as a weather forecast does
     RECENT = "recent"  #: the past only
     NOTEMP = "notemp"  #: nothing
 
@@ -79,7 +83,7 @@ class Backtest:
     @property
     def knows_temperature_ahead(self) -> bool:
         """Whether a forecast may use the temperature of the hours that it forecasts."""
-        return self.setting is Setting.TEMP
+        return self.setting in {Setting.TEMP, Setting.FORECAST}
 
     @property
     def non_negative(self) -> bool:
@@ -111,11 +115,19 @@ class Backtest:
             temperature=self.grid.temperature[first:origin],
         )
 
-    def temperature_ahead(self, hours: Hours) -> Values | None:
-        """Return degrees Celsius of grid hours, gaps filled, where the setting allows it."""
+    def temperature_ahead(self, origin: int, hours: Hours) -> Values | None:
+        """Return degrees Celsius of grid hours from an origin on, where the setting allows it.
+
+        Gaps are filled. A forecast's errors depend on the meter and the origin alone.
+        """
         if not self.knows_temperature_ahead:
             return None
-        return interpolate(self.grid.temperature)[self._existing(hours)]
+        measured = interpolate(self.grid.temperature)[self._existing(hours)]
+        if self.setting is Setting.TEMP:
+            return measured
+        seed = (zlib.crc32(str(self.case.meter).encode()), origin)
+        errors = draw_errors(np.random.default_rng(seed), 1, MAX_LEADS)[0]
+        return np.asarray(measured + errors[hours - origin])
 
     def hours_ahead(self, origin: int) -> Hours:
         """Return the grid hours of the 168 hours that follow an origin in real time.

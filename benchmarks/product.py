@@ -22,7 +22,7 @@ def fit(backtest: Backtest, *, max_trials: int = 0) -> Predictor:
 
     def predict(origin: int) -> Values:
         horizon = Horizon(origin=backtest.moment(origin), hours=MAX_HORIZON_HOURS)
-        temperature = backtest.temperature_ahead(backtest.hours_ahead(origin))
+        temperature = backtest.temperature_ahead(origin, backtest.hours_ahead(origin))
         return forecaster.forecast(case.history, horizon, temperature=temperature).quantiles
 
     return predict

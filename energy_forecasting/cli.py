@@ -65,6 +65,8 @@ def _show_report(report: ImportReport, screen: Screen) -> None:
             f"{report.duplicates:,} lines repeated a timestamp of their meter; the last one given "
             "was kept."
         )
+    if report.forecast_temperatures:
+        screen.say(f"{report.forecast_temperatures:,} temperatures are forecast for later hours.")
     if report.rejected_lines:
         screen.warn(f"{report.rejected_lines:,} lines were left out; the first of them:")
         for rejected in report.rejected[:_REJECTED_SHOWN]:

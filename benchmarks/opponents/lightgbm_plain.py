@@ -47,7 +47,7 @@ def fit(backtest: Backtest) -> Predictor:
     def predict(origin: int) -> Values:
         known = backtest.known_at(origin, days=_RECENT_DAYS)
         leads = np.arange(MAX_HORIZON_HOURS)
-        ahead = backtest.temperature_ahead(origin + leads)
+        ahead = backtest.temperature_ahead(origin, origin + leads)
         temperature = None if ahead is None else np.append(known.filled_temperature, ahead)
         hours = len(known) + leads
         parts = []

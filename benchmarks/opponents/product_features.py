@@ -38,7 +38,10 @@ class FeatureRows:
 
     @classmethod
     def of(cls, backtest: Backtest) -> Self:
-        """Build the rows that the product would learn from under the same setting."""
+        """Build the product's rows under the same setting, with measured temperatures.
+
+        The errors that the product adds to them are a part of its recipe.
+        """
         examples = TrainingExamples.from_grid(
             backtest.training_grid, uses_temperature=backtest.knows_temperature_ahead
         )
@@ -67,7 +70,7 @@ class FeatureRows:
         def predict(origin: int) -> Values:
             known = backtest.known_at(origin, days=_RECENT_DAYS)
             leads = np.arange(MAX_HORIZON_HOURS)
-            ahead = backtest.temperature_ahead(origin + leads)
+            ahead = backtest.temperature_ahead(origin, origin + leads)
             built = build_features(
                 known,
                 np.array([len(known)]),

@@ -28,20 +28,24 @@ from energy_forecasting.domain.cadence import Cadence
 from energy_forecasting.domain.calendar import LocalCalendar
 from energy_forecasting.domain.errors import DataQualityError, InvalidRequest
 from energy_forecasting.domain.forecasts import Forecast, TemperatureSource
-from energy_forecasting.domain.horizons import MAX_HORIZON_HOURS, Horizon
+from energy_forecasting.domain.horizons import Horizon
 from energy_forecasting.domain.meters import Meter, MeterProfile, MeterSummary, ReadingKind
 from energy_forecasting.domain.model_card import ModelCard
 from energy_forecasting.domain.monitoring import advice
-from energy_forecasting.domain.readings import History, Values, to_datetime64
+from energy_forecasting.domain.readings import HOUR, History, Values, to_datetime64
 from energy_forecasting.domain.resolutions import checked_resolution, found_resolution
 from energy_forecasting.forecasting.explanation import Explanation
 from energy_forecasting.forecasting.forecaster import Forecaster
+from energy_forecasting.forecasting.grid import mean_by_hour
 from energy_forecasting.forecasting.stepping import Stepper, level_over_steps
+from energy_forecasting.forecasting.temperature_ahead import SHORT_GAP_HOURS, close_short_gaps
 from energy_forecasting.meters.store import MeterStore
 from energy_forecasting.registry.artifact import read_card, read_weights
 from energy_forecasting.registry.model_registry import ModelRegistry, no_model
 
 logger = structlog.get_logger("api.forecast")
+
+_SENT, _STORED = TemperatureSource.REQUEST, TemperatureSource.STORE
 
 MODELS_IN_MEMORY = 256
 
@@ -98,12 +102,16 @@ class ForecastService:
         span = span_in_steps(asked, request.horizon_hours, steps, next_step)
         horizon = horizon_of(span, steps, next_step)
         history = to_hourly(readings, profile.reading_kind).before(horizon.origin)
-        temperature = _temperature(request, horizon, span, steps)
-        hourly = forecaster.forecast(
-            history,
-            horizon,
-            levels=sorted(set(request.quantiles)),
-            temperature=temperature,
+        temperature, temperature_from = _sent_temperature(request, horizon, span), _SENT
+        if temperature is None and card.uses_temperature:
+            temperature, temperature_from = self._stored_temperature(meter, horizon), _STORED
+        if temperature is not None:
+            temperature = level_over_steps(temperature, horizon, steps)
+        hourly = replace(
+            forecaster.forecast(
+                history, horizon, levels=sorted(set(request.quantiles)), temperature=temperature
+            ),
+            temperature_from=temperature_from,
         )
         stepper = Stepper(steps=steps, kind=profile.reading_kind, card=card)
         past, forecast = stepper.bring(hourly, readings=readings, history=history)
@@ -189,6 +197,16 @@ class ForecastService:
         start = forecaster.needs_from(until) - LONGEST_STEP
         return self._meters.read_history(meter, start=start, end=until)
 
+    def _stored_temperature(self, meter: Meter, horizon: Horizon) -> Values:
+        """Return what the store forecasts for each hour of a horizon, NaN where nothing."""
+        hours = horizon.hours + SHORT_GAP_HOURS  # so that the last hours lie between two values
+        held = self._meters.read_temperature_forecast(
+            meter, start=horizon.origin, end=horizon.origin + timedelta(hours=hours)
+        )
+        at = (held.timestamps - to_datetime64(horizon.origin)) // HOUR
+        by_hour = mean_by_hour(at.astype(np.int64), held.degrees, hours)
+        return close_short_gaps(by_hour)[: horizon.hours]
+
     def _forecaster(self, meter: Meter) -> Forecaster:
         path = self._models.champion_path(meter)
         try:
@@ -239,28 +257,23 @@ def _resolution_doubt(readings: History, profile: MeterProfile) -> str | None:
     return None
 
 
-def _temperature(
-    request: ForecastRequest, horizon: Horizon, span: Span, steps: Cadence
-) -> Values | None:
-    """Return one temperature per hour of the horizon, or None when the client sent none."""
+def _sent_temperature(request: ForecastRequest, horizon: Horizon, span: Span) -> Values | None:
+    """Return the client's temperatures by hour of the horizon, NaN where it sent none."""
     if request.temperature is None:
         return None
-    wanted = min(hours_in(span.start, span.end), MAX_HORIZON_HOURS)
-    if len(request.temperature) != wanted:
+    # The span may start later than the forecast, and within an hour.
+    first = (span.start - horizon.origin) // timedelta(hours=1)
+    wanted = min(hours_in(span.start, span.end), horizon.hours - first)
+    sent = np.array(request.temperature, dtype=np.float64)  # null is NaN
+    if len(sent) > wanted:
         raise InvalidRequest(
-            f"temperature needs one value per hour asked for: {wanted}, not "
-            f"{len(request.temperature)}.",
+            f"temperature has {len(sent)} values for {wanted} hours; send one an hour from the "
+            "first hour asked for, as many as are known.",
             field="temperature",
         )
-    if horizon.hours != wanted:
-        raise InvalidRequest(
-            "temperature can be given for a forecast from the last reading on, or for one in the "
-            "past; this span starts later. Start it at "
-            f"{horizon.origin.isoformat()} or leave temperature out.",
-            field="temperature",
-        )
-    degrees = np.asarray(request.temperature, dtype=np.float64)
-    return level_over_steps(degrees, horizon, steps)
+    temperature = np.full(horizon.hours, np.nan)
+    temperature[first : first + len(sent)] = sent
+    return temperature
 
 
 def _within(forecast: Forecast, span: Span) -> Forecast:
@@ -272,4 +285,5 @@ def _within(forecast: Forecast, span: Span) -> Forecast:
         timestamps=forecast.timestamps[first:beyond],
         quantiles=forecast.quantiles[first:beyond],
         median=forecast.median[first:beyond],
+        sighted=forecast.sighted[first:beyond],
     )

@@ -3,7 +3,15 @@
 from datetime import date, datetime
 from typing import Any
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, model_validator
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    JsonValue,
+    model_validator,
+)
 
 from energy_forecasting.domain.forecasts import QUANTILE_LEVELS, TemperatureSource
 from energy_forecasting.domain.horizons import MAX_HORIZON_HOURS
@@ -122,11 +130,14 @@ class ForecastRequest(MeterRequest):
     quantiles: list[float] = Field(
         list(QUANTILE_LEVELS), min_length=1, max_length=99, description="Levels from 0.01 to 0.99"
     )
-    temperature: list[float] | None = Field(
+    temperature: list[FiniteFloat | None] | None = Field(
         None,
         max_length=MAX_HORIZON_HOURS,
-        description="Degrees Celsius for each hour of the horizon. Left out: the part of the "
-        "model that does without answers, with intervals calibrated for that",
+        description="Degrees Celsius hour by hour from the first hour asked for, as a weather "
+        "forecast gives them; it may end early, and null is an hour not known. Gaps up to 6 hours "
+        "are interpolated. Left out: the meter store's temperature forecast is used if it has "
+        "one. Hours without a temperature are answered half by the part of the model that does "
+        "without, half on what the meter's own last fortnight lets expect, in wider intervals",
     )
     resolution_minutes: int | None = Field(
         None,
@@ -223,7 +234,11 @@ class ForecastAnswer(BaseModel):
     horizon_hours: int = Field(description="Hours that the model forecast, from origin on")
     last_reading: datetime
     model: ForecastModel
-    temperature_source: TemperatureSource
+    temperature_source: TemperatureSource = Field(
+        description="Where the temperature of the hours ahead came from: request or store (for "
+        "every hour), partial (for temperature_hours of them), unused (not known, or not needed)"
+    )
+    temperature_hours: int = Field(description="Hours whose forecast used a temperature")
     degraded: bool = Field(description="Trust it less; degraded_reason says why")
     degraded_reason: str | None
     calibration: LiveRecord | None = Field(

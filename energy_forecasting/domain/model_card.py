@@ -158,11 +158,13 @@ class ModelCard(CardPart):
     )
     data: DataSpan
     skill: Skill | None = Field(
-        description="Without a temperature forecast, as the API serves by default; None when the "
-        "history was too short to measure it"
+        description="Of the members that need no temperature ahead; None when the history was too "
+        "short to measure it"
     )
     skill_known_temperature: Skill | None = Field(
-        default=None, description="With the true temperature ahead; None when it is not used"
+        default=None,
+        description="With a temperature ahead that errs as weather forecasts do; None when it is "
+        "not used",
     )
     importance: Importance | None = Field(
         default=None, description="Of the model behind ``skill``; None when it was not measured"
@@ -181,6 +183,11 @@ class ModelCard(CardPart):
     )
     temperature_mean: float | None = None
     temperature_std: float | None = None
+    temperature_trust: float = Field(
+        default=0.75,
+        description="Weight of the members that see temperature where it is known, 0 to 1; the "
+        "others have the rest",
+    )
     quantile_levels: list[float]
     calibration: dict[str, list[list[float]]] = Field(
         description="Temperature source to [lead group][quantile] multipliers of the distance "

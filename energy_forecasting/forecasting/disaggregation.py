@@ -150,6 +150,7 @@ class HourShape:
             timestamps=_parts_of(forecast.timestamps, parts),
             quantiles=quantiles.reshape(count * parts, -1) / divisor,
             median=middle.reshape(-1) / divisor,
+            sighted=np.repeat(forecast.sighted, parts),
         )
 
 

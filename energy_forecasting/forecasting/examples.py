@@ -7,7 +7,7 @@ fortnights of the *target*, so a member that leaves one out has not seen the hou
 is scored.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -27,6 +27,7 @@ from energy_forecasting.forecasting.features import (
     Rows,
     TemperatureScale,
     build_features,
+    temperature_rows,
 )
 from energy_forecasting.forecasting.grid import Flags, Hours, LocalGrid
 from energy_forecasting.forecasting.imputation import HOURS_PER_DAY
@@ -40,6 +41,7 @@ from energy_forecasting.forecasting.recipe import (
 )
 from energy_forecasting.forecasting.scale import seasonal_scale
 from energy_forecasting.forecasting.seasonal_naive import week_ago
+from energy_forecasting.forecasting.temperature_error import draw_errors
 
 #: The fold of rows that teach every member.
 IN_NO_FOLD = -1
@@ -91,6 +93,7 @@ class TrainingExamples:
             surprises=surprises,
         )
         features = built.values.reshape(-1, len(built.names))
+        mean, deviation = _standards(features)
         base = built.base.reshape(-1)
         leads = np.tile(np.arange(MAX_HORIZON_HOURS), len(starts))
         origins = np.repeat(starts, MAX_HORIZON_HOURS)
@@ -104,8 +107,8 @@ class TrainingExamples:
             grid=grid,
             names=built.names,
             features=features,
-            mean=features.mean(axis=0),
-            deviation=features.std(axis=0) + np.float32(_SMALLEST_DEVIATION),
+            mean=mean,
+            deviation=deviation,
             scale=scale,
             temperature_scale=temperature_scale,
             expectation=expectation,
@@ -118,6 +121,25 @@ class TrainingExamples:
                 fortnights_from_end < LATEST_FORTNIGHTS, IN_NO_FOLD, fortnights_from_end % FOLDS
             ),
         )
+
+    def with_temperature_errors(self, size: float, *, seed: int) -> Self:
+        """Return the rows as they look with a temperature that was forecast, not measured.
+
+        Args:
+            size: of the errors, where 1 is a real forecast's; each origin has a draw of its own.
+            seed: of the draws.
+        """
+        if self.temperature_scale is None:
+            return self
+        origins = self.origins[::MAX_HORIZON_HOURS]
+        errors = draw_errors(np.random.default_rng(seed), len(origins), MAX_HORIZON_HOURS)
+        ahead = _measured_ahead(self.grid, origins) + size * errors
+        rows = temperature_rows(self.grid, origins, ahead, self.temperature_scale)
+        features = self.features.copy()
+        first = self.names.index(TEMPERATURE_FEATURES[0])
+        features[:, first : first + len(TEMPERATURE_FEATURES)] = rows.reshape(len(features), -1)
+        mean, deviation = _standards(features)
+        return replace(self, features=features, mean=mean, deviation=deviation)
 
     @property
     def scored(self) -> Flags:
@@ -168,6 +190,11 @@ class TrainingExamples:
             if member.forgets:
                 weights[index] *= recency
         return weights
+
+
+def _standards(features: Rows) -> tuple[Rows, Rows]:
+    """Return the mean and deviation of each feature, [f]."""
+    return features.mean(axis=0), features.std(axis=0) + np.float32(_SMALLEST_DEVIATION)
 
 
 def _training_origins(length: int, inside: Hours) -> Hours:

@@ -174,6 +174,13 @@ def build_features(
     )
 
 
+def temperature_rows(
+    grid: LocalGrid, origins: Hours, ahead: Values, scale: TemperatureScale
+) -> Rows:
+    """Build TEMPERATURE_FEATURES alone, [n, m, 14], for origins [n] and degrees ahead [n, m]."""
+    return _stack(_temperature_features(grid, origins, ahead, scale), ahead.shape)
+
+
 def _consumption_features(
     series: Values, known: _LastKnown, base: Values, scale: float
 ) -> dict[str, Values]:
@@ -299,7 +306,7 @@ def _surprise_features(surprise: Values, origins: Hours, leads: int) -> dict[str
     return dict(zip(SURPRISE_FEATURES, values, strict=True))
 
 
-def _stack(features: Mapping[str, Values], shape: tuple[int, int]) -> Rows:
+def _stack(features: Mapping[str, Values], shape: tuple[int, ...]) -> Rows:
     """Stack features that broadcast to ``shape`` along a new last axis, float32."""
     rows = np.empty((*shape, len(features)), dtype=np.float32)
     for position, values in enumerate(features.values()):

@@ -29,6 +29,7 @@ class FittedModel:
     skill: Skill | None  #: as served without a temperature forecast
     skill_known_temperature: Skill | None = None
     temperature_scale: TemperatureScale | None = None  #: None when temperature is not used
+    temperature_trust: float = 0.0  #: weight of the members that see a known temperature
     calibration: Mapping[TemperatureSource, Multipliers] = field(default_factory=dict)
     tails: Mapping[str, Tails] = field(default_factory=dict)  #: as the card names them
     tuning: TuningReport | None = None

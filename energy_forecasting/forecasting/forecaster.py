@@ -44,8 +44,8 @@ from energy_forecasting.forecasting.explanation_sentences import (
     describe_network,
 )
 from energy_forecasting.forecasting.features import FeatureRows, Rows
-from energy_forecasting.forecasting.grid import Flags, Hours, LocalGrid, local_hour, mean_by_hour
-from energy_forecasting.forecasting.imputation import HOURS_PER_DAY, HOURS_PER_WEEK, interpolate
+from energy_forecasting.forecasting.grid import Flags, Hours, LocalGrid, local_hour
+from energy_forecasting.forecasting.imputation import HOURS_PER_DAY, HOURS_PER_WEEK
 from energy_forecasting.forecasting.levels import at_levels, checked_levels
 from energy_forecasting.forecasting.live import LiveCalibration
 from energy_forecasting.forecasting.model_quantiles import (
@@ -53,7 +53,7 @@ from energy_forecasting.forecasting.model_quantiles import (
     evaluate,
     is_absurd,
     network_features,
-    temperature_scale,
+    with_some_temperature,
 )
 from energy_forecasting.forecasting.quality.outliers import is_intermittent
 from energy_forecasting.forecasting.replay import replay_needs_from
@@ -62,12 +62,14 @@ from energy_forecasting.forecasting.seasonal_naive import (
     naive_quantiles,
     week_ago,
 )
+from energy_forecasting.forecasting.temperature_ahead import TemperatureAhead
 from energy_forecasting.forecasting.usual_conditions import usual_grid, usual_temperature
 
 #: Without any reading in so many days before the origin there is nothing to forecast from.
 SILENT_DAYS_ALLOWED = 28
 
 _MEDIAN = QUANTILE_LEVELS.index(0.5)
+_MOSTLY = 0.5
 
 _ABSURD = "The model's own forecast lay far outside of what this meter has ever shown."
 
@@ -79,7 +81,7 @@ class _Outlook:
     grid: LocalGrid  #: ends at the origin
     origin: int  #: grid hour
     leads: Hours  #: [n] of the hours asked; the autumn hour appears twice
-    temperature: Values | None  #: [n] as the client sent it
+    temperature: Values  #: [n] as it was given, NaN where unknown
 
 
 class Forecaster:
@@ -124,8 +126,8 @@ class Forecaster:
             history: hourly readings; those ``needs_from`` the origin suffice.
             horizon: the hours ahead.
             levels: quantile levels from .01 to .99.
-            temperature: [horizon.hours] degrees Celsius of the hours ahead; None asks the
-                members that need none.
+            temperature: [horizon.hours] degrees Celsius of the hours ahead, NaN where unknown;
+                None when nothing is known. See ``temperature_ahead`` for who answers then.
 
         Raises:
             InvalidRequest: horizon, levels or temperature do not fit; ``field`` says which.
@@ -136,23 +138,26 @@ class Forecaster:
         _check_temperature(temperature, horizon)
         timestamps = _timestamps(horizon)
         outlook = self._outlook(history, horizon, timestamps, temperature)
-        is_baseline, own_tails = False, BASELINE
+        is_baseline, sighted = False, np.zeros(horizon.hours, dtype=np.bool_)
         if self._card.method is ForecastMethod.SEASONAL_NAIVE:
             table = self._weights[RESIDUAL_QUANTILES]
-            quantiles, source = _naive(outlook, table), TemperatureSource.UNUSED
+            quantiles = _naive(outlook, table)
         else:
-            quantiles, source = self._network(outlook)
-            own_tails = source.value
+            ahead = self._temperature_ahead(outlook)
+            quantiles = self._quantiles(self._features(outlook, ahead), ahead)[outlook.leads]
             if is_absurd(self._card, quantiles):
-                is_baseline, own_tails = True, BASELINE
-                table = np.array(self._card.baseline_residuals)
-                quantiles, source = _naive(outlook, table), TemperatureSource.UNUSED
-        live = self._live.at(history, horizon.origin, source)
+                is_baseline = True
+                quantiles = _naive(outlook, np.array(self._card.baseline_residuals))
+            elif ahead is not None:
+                sighted = ahead.covered[outlook.leads]
+        live = self._live.at(history, horizon.origin, _replayed_source(sighted))
         if not is_baseline:
             quantiles = _adapted(quantiles, outlook, live.adaptation)
         # A season that begins is for the model, whatever it lost to zero in the season before.
         if self._card.zero_median and is_intermittent(outlook.grid.consumption[-HOURS_PER_WEEK:]):
             quantiles[:, : _MEDIAN + 1] = 0.0
+        is_naive = is_baseline or self._card.method is ForecastMethod.SEASONAL_NAIVE
+        own_tails = BASELINE if is_naive else _replayed_source(sighted).value
         tails = self._card.tails.get(own_tails) or normal_tails()
         at_wanted = at_levels(quantiles, wanted, leads=outlook.leads, tails=tails)
         return Forecast(
@@ -160,7 +165,7 @@ class Forecaster:
             levels=wanted,
             quantiles=np.maximum(at_wanted, self._floor),
             median=np.maximum(quantiles[:, _MEDIAN], self._floor),
-            temperature_source=source,
+            sighted=sighted,
             is_baseline=is_baseline,
             live=live.record,
         )
@@ -186,9 +191,7 @@ class Forecaster:
         usual = _as_usual(outlook, card)
         shown = np.isin(timestamps, forecast.timestamps)
         leads = outlook.leads[shown]
-        warmer = None
-        if forecast.temperature_source is TemperatureSource.REQUEST:
-            warmer = _warmer(outlook, usual, shown)
+        warmer = _warmer(outlook, usual, shown) if forecast.temperature_hours else None
         about = Circumstances.of(
             outlook.grid, outlook.origin + leads, usual.grid.consumption, warmer
         )
@@ -197,14 +200,15 @@ class Forecaster:
             return Explanation(
                 parts={LAST_WEEK: forecast.median}, sentences=describe_baseline(reason, about)
             )
-        built, source = self._inputs(outlook)
-        usually, _ = self._inputs(usual)
-        median_of = partial(self._median, base=built.base[0], source=source)
-        parts = explain_network(median_of, built, usually)
-        parts = at_hours(parts, leads)
-        own = self._quantiles(built.values[0], built.base[0], source)[outlook.leads]
-        adaptation = self._live.at(history, horizon.origin, source).adaptation
-        moved = (_adapted(own, outlook, adaptation) - own)[shown, _MEDIAN]
+        ahead = self._temperature_ahead(outlook)
+        built = self._features(outlook, ahead)
+        usually = self._features(usual, ahead and self._temperature_ahead(usual))
+        median_of = partial(self._median, base=built.base[0], ahead=ahead)
+        parts = at_hours(explain_network(median_of, built, usually), leads)
+        own = self._quantiles(built, ahead)[outlook.leads]
+        sighted = np.zeros(len(own), np.bool_) if ahead is None else ahead.covered[outlook.leads]
+        live = self._live.at(history, horizon.origin, _replayed_source(sighted))
+        moved = (_adapted(own, outlook, live.adaptation) - own)[shown, _MEDIAN]
         if moved.any():
             parts[RECENT_ERRORS] = moved
         parts = with_floor(parts, self._floor)
@@ -233,39 +237,46 @@ class Forecaster:
             grid=grid,
             origin=len(grid),
             leads=grid.hours_of(timestamps) - len(grid),
-            temperature=temperature,
+            temperature=np.full(horizon.hours, np.nan) if temperature is None else temperature,
         )
 
-    def _network(self, outlook: _Outlook) -> tuple[Values, TemperatureSource]:
-        built, source = self._inputs(outlook)
-        return self._quantiles(built.values[0], built.base[0], source)[outlook.leads], source
+    def _temperature_ahead(self, outlook: _Outlook) -> TemperatureAhead | None:
+        if not self._card.uses_temperature:
+            return None
+        return TemperatureAhead.of(
+            outlook.temperature,
+            outlook.leads,
+            outlook.grid,
+            trust=self._card.temperature_trust,
+        )
 
-    def _inputs(self, outlook: _Outlook) -> tuple[FeatureRows, TemperatureSource]:
-        grid, lead_count = outlook.grid, int(outlook.leads.max()) + 1
-        source, ahead, scale = TemperatureSource.UNUSED, None, temperature_scale(self._card)
-        if outlook.temperature is not None and scale is not None:
-            source = TemperatureSource.REQUEST
-            grid = _with_some_temperature(grid, scale.mean)
-            # Per local hour: the autumn hour averaged, the spring hour between its neighbours.
-            by_lead = mean_by_hour(outlook.leads, outlook.temperature, lead_count)
-            ahead = interpolate(by_lead)[None, :]
-        built = network_features(
+    def _features(self, outlook: _Outlook, ahead: TemperatureAhead | None) -> FeatureRows:
+        return network_features(
             self._card,
             self._weights,
-            grid,
+            outlook.grid,
             np.array([outlook.origin]),
-            lead_count,
-            temperature_ahead=ahead,
+            int(outlook.leads.max()) + 1,
+            temperature_ahead=None if ahead is None else ahead.degrees[None, :],
         )
-        return built, source
 
-    def _median(self, rows: Rows, *, base: Values, source: TemperatureSource) -> Values:
-        return self._quantiles(rows, base, source)[:, _MEDIAN]
+    def _quantiles(self, built: FeatureRows, ahead: TemperatureAhead | None) -> Values:
+        return self._evaluated(built.values[0], base=built.base[0], ahead=ahead)
 
-    def _quantiles(self, rows: Rows, base: Values, source: TemperatureSource) -> Values:
+    def _median(self, rows: Rows, *, base: Values, ahead: TemperatureAhead | None) -> Values:
+        return self._evaluated(rows, base=base, ahead=ahead)[:, _MEDIAN]
+
+    def _evaluated(self, rows: Rows, *, base: Values, ahead: TemperatureAhead | None) -> Values:
         """Evaluate the features of consecutive leads, [m, f], of a base, [m]."""
         leads = np.arange(len(rows))
-        return evaluate(self._card, self._weights, rows, base=base, leads=leads, source=source)
+        trust = np.zeros(len(rows)) if ahead is None else ahead.trust
+        return evaluate(self._card, self._weights, rows, base=base, leads=leads, trust=trust)
+
+
+def _replayed_source(sighted: Flags) -> TemperatureSource:
+    """Return which past forecasts resemble this one: those with temperature or those without."""
+    known = sighted.mean() >= _MOSTLY
+    return TemperatureSource.REQUEST if known else TemperatureSource.UNUSED
 
 
 def _adapted(quantiles: Values, outlook: _Outlook, adaptation: Adaptation) -> Values:
@@ -301,30 +312,22 @@ def _recent(history: History, horizon: Horizon) -> History:
     return recent
 
 
-def _with_some_temperature(grid: LocalGrid, mean: float) -> LocalGrid:
-    """Fall back to the training's mean where no temperature was measured lately."""
-    if np.isfinite(grid.temperature).any():
-        return grid
-    return replace(grid, temperature=np.full(len(grid), mean))
-
-
 def _as_usual(outlook: _Outlook, card: ModelCard) -> _Outlook:
     """Ask the same question in usual conditions."""
     grid, temperature = outlook.grid, outlook.temperature
     if card.temperature_mean is not None:
-        grid = _with_some_temperature(grid, card.temperature_mean)
-    if temperature is not None:
+        grid = with_some_temperature(grid, card.temperature_mean)
         temperature = usual_temperature(grid, outlook.leads)
     return replace(outlook, grid=usual_grid(grid), temperature=temperature)
 
 
 def _warmer(outlook: _Outlook, usual: _Outlook, shown: Flags) -> float | None:
-    """Return how much warmer than usual some hours are, where that was measured."""
-    if outlook.temperature is None or usual.temperature is None:
+    """Return how much warmer than usual some hours are, as far as both are known."""
+    difference = (outlook.temperature - usual.temperature)[shown]
+    known = np.isfinite(difference)
+    if not known.any() or not np.isfinite(outlook.grid.temperature).any():
         return None
-    if not np.isfinite(outlook.grid.temperature).any():
-        return None
-    return float((outlook.temperature - usual.temperature)[shown].mean())
+    return float(difference[known].mean())
 
 
 def _timestamps(horizon: Horizon) -> Timestamps:
@@ -349,9 +352,9 @@ def _check_horizon(horizon: Horizon) -> None:
 def _check_temperature(temperature: Values | None, horizon: Horizon) -> None:
     if temperature is None:
         return
-    if temperature.shape != (horizon.hours,) or not np.isfinite(temperature).all():
+    if temperature.shape != (horizon.hours,) or np.isinf(temperature).any():
         raise InvalidRequest(
-            f"temperature needs one number for each of the {horizon.hours} hours; it has "
-            f"{int(np.isfinite(temperature).sum())} numbers in {temperature.size} places.",
+            f"temperature needs a number or nothing for each of the {horizon.hours} hours; it has "
+            f"{temperature.size} places.",
             field="temperature",
         )

@@ -3,9 +3,13 @@
 Nothing learnt after the training enters here; ``live.py`` does that.
 """
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
 
 from energy_forecasting.domain.forecasts import TemperatureSource
+from energy_forecasting.domain.horizons import MAX_HORIZON_HOURS
 from energy_forecasting.domain.model_card import ModelCard
 from energy_forecasting.domain.readings import Values
 from energy_forecasting.forecasting.calibration import apply_multipliers
@@ -19,6 +23,7 @@ from energy_forecasting.forecasting.features import (
 )
 from energy_forecasting.forecasting.grid import Flags, Hours, LocalGrid
 from energy_forecasting.forecasting.recipe import ensemble_members, member_positions
+from energy_forecasting.forecasting.temperature_ahead import TemperatureAhead
 
 #: Days of history before the origin that a forecast looks at.
 RECENT_DAYS = 42
@@ -55,7 +60,10 @@ def network_features(
             the features of the members that need none.
     """
     expectation = Expectation.from_weights(weights)
-    known_temperature = temperature_scale(card) if temperature_ahead is not None else None
+    known_temperature = None
+    if temperature_ahead is not None and card.temperature_mean is not None:
+        known_temperature = temperature_scale(card)
+        grid = with_some_temperature(grid, card.temperature_mean)
     return build_features(
         grid,
         origins,
@@ -70,13 +78,7 @@ def network_features(
 
 
 def evaluate(
-    card: ModelCard,
-    weights: Weights,
-    rows: Rows,
-    *,
-    base: Values,
-    leads: Hours,
-    source: TemperatureSource,
+    card: ModelCard, weights: Weights, rows: Rows, *, base: Values, leads: Hours, trust: Values
 ) -> Values:
     """Return the calibrated forecasts of n rows, [n, 9] in the meter's unit.
 
@@ -86,17 +88,21 @@ def evaluate(
         rows: [n, f] features; those of temperature, the last ones, may be missing.
         base: [n] as built with the features.
         leads: [n] hours from the origin.
-        source: which ensemble answers.
+        trust: [n] weight of the members that see temperature, 0 to 1; the others have the rest.
     """
     # Members blind to temperature need its columns, but not what is in them.
     features = np.zeros((len(rows), len(card.feature_names)), dtype=np.float32)
     features[:, : rows.shape[1]] = rows
     answering = member_positions(ensemble_members(uses_temperature=card.uses_temperature))
-    departures = apply_multipliers(
-        ensemble_quantiles(weights, features, answering[source]),
-        leads,
-        card.calibration[source.value],
-    )
+    departures = np.zeros((len(rows), len(card.quantile_levels)))
+    for source, share in (
+        (TemperatureSource.REQUEST, trust),
+        (TemperatureSource.UNUSED, 1.0 - trust),
+    ):
+        if share.any():
+            seen = ensemble_quantiles(weights, features, answering[source])
+            calibrated = apply_multipliers(seen, leads, card.calibration[source.value])
+            departures += share[:, None] * calibrated
     return np.asarray(base[:, None] + departures * card.scale)
 
 
@@ -105,24 +111,45 @@ def network_quantiles(
     weights: Weights,
     grid: LocalGrid,
     origins: Hours,
-    leads: int,
-    *,
-    temperature_ahead: Values | None,
+    ahead: Sequence[TemperatureAhead | None],
 ) -> Values:
-    """Return calibrated forecasts of n origins, [n, leads, 9]; see the two functions above."""
+    """Return calibrated forecasts of a week from n origins, [n, 168, 9] in the meter's unit.
+
+    Args:
+        card: of a quantile network.
+        weights: as its artifact holds them.
+        grid: the history; only hours before each origin are looked at.
+        origins: [n] grid hours.
+        ahead: n temperatures of the 168 hours, None where none can be used.
+    """
+    leads = MAX_HORIZON_HOURS
+    unknown = np.full(leads, card.temperature_mean or 0.0), np.zeros(leads)
+    each = [(one.degrees, one.trust) if one is not None else unknown for one in ahead]
+    degrees = np.array([degrees for degrees, _ in each])
     built = network_features(
-        card, weights, grid, origins, leads, temperature_ahead=temperature_ahead
+        card,
+        weights,
+        grid,
+        origins,
+        leads,
+        temperature_ahead=degrees if card.uses_temperature else None,
     )
-    sighted = temperature_ahead is not None
     quantiles = evaluate(
         card,
         weights,
         built.values.reshape(len(origins) * leads, -1),
         base=built.base.reshape(-1),
         leads=np.tile(np.arange(leads), len(origins)),
-        source=TemperatureSource.REQUEST if sighted else TemperatureSource.UNUSED,
+        trust=np.concatenate([trust for _, trust in each]),
     )
     return quantiles.reshape(len(origins), leads, -1)
+
+
+def with_some_temperature(grid: LocalGrid, mean: float) -> LocalGrid:
+    """Fall back to the training's mean where no temperature was measured at all."""
+    if np.isfinite(grid.temperature).any():
+        return grid
+    return replace(grid, temperature=np.full(len(grid), mean))
 
 
 def is_absurd(card: ModelCard, quantiles: Values) -> Flags:

@@ -24,6 +24,9 @@ from energy_forecasting.forecasting.grid import Flags
 
 _MEDIAN = QUANTILE_LEVELS.index(0.5)
 
+#: Coarse, as the best of them differ by chance.
+_TRUSTS = (0.5, 0.75, 1.0)
+
 
 def predict_out_of_fold(
     weights: Weights, examples: TrainingExamples, positions: Sequence[int]
@@ -41,6 +44,24 @@ def predict_out_of_fold(
         seen = standardise(weights, examples.features[rows])
         quantiles[rows] = member_quantiles(weights, seen, position)
     return quantiles
+
+
+def best_trust(examples: TrainingExamples, sighted: Values, blind: Values) -> float:
+    """Return the weight of the members that see temperature with which both forecast best.
+
+    Args:
+        examples: with the temperature errors of a real forecast.
+        sighted: [n, 9] out-of-fold quantiles of those members.
+        blind: [n, 9] of the others.
+    """
+    scored = examples.scored
+    actual = examples.departures[scored]
+    seen, unseen = sighted[scored, _MEDIAN], blind[scored, _MEDIAN]
+
+    def error(trust: float) -> float:
+        return metrics.mase(actual, trust * seen + (1.0 - trust) * unseen, 1.0)
+
+    return min(_TRUSTS, key=error)
 
 
 def calibrate(examples: TrainingExamples, quantiles: Values) -> tuple[Multipliers, Tails, Skill]:

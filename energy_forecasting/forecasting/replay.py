@@ -11,7 +11,7 @@ uses temperature gets the measured one in place of a forecast, which flatters it
 which too little is known are left out, and so are forecasts that are refused as absurd.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -39,6 +39,7 @@ from energy_forecasting.forecasting.seasonal_naive import (
     naive_quantiles,
     week_ago,
 )
+from energy_forecasting.forecasting.temperature_ahead import TemperatureAhead
 
 #: The oldest midnight that is replayed. What is older weighs little by the rates of adaptation.
 REPLAY_DAYS = 60
@@ -120,19 +121,36 @@ def replay(
         quantiles = by_hour.reshape(*targets.shape, -1)
     else:
         may_judge &= _known_from_past(grid, origins, LOOKBACK_HOURS)[:, None]
-        ahead = None
-        if source is TemperatureSource.REQUEST:
+        is_known = source is TemperatureSource.REQUEST
+        if is_known:
             may_judge &= np.isfinite(grid.temperature[existing])
-            ahead = grid.filled_temperature[existing]
-        quantiles = network_quantiles(
-            card, weights, grid, origins, MAX_HORIZON_HOURS, temperature_ahead=ahead
-        )
+        ahead = [
+            _temperature_ahead(card, grid, hour, is_known=is_known) for hour in origins.tolist()
+        ]
+        quantiles = network_quantiles(card, weights, grid, origins, ahead)
         may_judge &= ~is_absurd(card, quantiles)[:, None]
     return Replay(
         quantiles=quantiles,
         actual=np.where(may_judge, grid.consumption[existing], np.nan),
         naive=naive,
     )
+
+
+def _temperature_ahead(
+    card: ModelCard, grid: LocalGrid, origin: int, *, is_known: bool
+) -> TemperatureAhead | None:
+    """Return the temperature of the week from an origin on, as measured or as then expected."""
+    if not card.uses_temperature:
+        return None
+    given = np.full(MAX_HORIZON_HOURS, np.nan)
+    if is_known:
+        measured = grid.temperature[origin : origin + MAX_HORIZON_HOURS]
+        given[: len(measured)] = measured
+    before = replace(
+        grid, consumption=grid.consumption[:origin], temperature=grid.temperature[:origin]
+    )
+    leads = np.arange(MAX_HORIZON_HOURS)
+    return TemperatureAhead.of(given, leads, before, trust=card.temperature_trust)
 
 
 def _known_from_past(grid: LocalGrid, origins: Hours, hours: int) -> Flags:

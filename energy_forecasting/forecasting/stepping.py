@@ -100,7 +100,20 @@ class Stepper:
         starts, ends = step_bounds(forecast.timestamps, self.steps)
         values = np.column_stack([forecast.median, forecast.quantiles])
         values = over_steps(forecast.timestamps, values, starts, ends, adds_up=self._adds_up)
-        return replace(forecast, timestamps=starts, median=values[:, 0], quantiles=values[:, 1:])
+        sighted = over_steps(
+            forecast.timestamps,
+            forecast.sighted[:, None].astype(np.float64),
+            starts,
+            ends,
+            adds_up=False,
+        )
+        return replace(
+            forecast,
+            timestamps=starts,
+            median=values[:, 0],
+            quantiles=values[:, 1:],
+            sighted=sighted[:, 0] > 0,
+        )
 
     def _longer_history(self, history: History) -> History:
         if not len(history):

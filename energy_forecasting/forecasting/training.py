@@ -133,6 +133,7 @@ def train(
         zero_median=zero_median,
         temperature_mean=fitted.temperature_scale.mean if fitted.temperature_scale else None,
         temperature_std=fitted.temperature_scale.std if fitted.temperature_scale else None,
+        temperature_trust=fitted.temperature_trust,
         quantile_levels=list(QUANTILE_LEVELS),
         calibration={source.value: factors for source, factors in fitted.calibration.items()},
         tails={**naive.tails, **fitted.tails},

@@ -7,8 +7,10 @@ ignored. Timestamps are ISO 8601 with an offset and name the start of the step.
 The file is read once, line by line; readings wait as 24 bytes each until the file has ended
 well, so a file that turns out to be damaged imports nothing, and meters may alternate line by
 line. A bad line is left out and reported; what remains of a meter is written all or nothing.
-It cannot read local timestamps
-without an offset: on the autumn day they would name two hours.
+
+A line with a temperature and an empty consumption, later than the meter's last reading, is a
+forecast of temperature; it need not be in the same file as the readings. It cannot read local
+timestamps without an offset: on the autumn day they would name two hours.
 """
 
 import csv
@@ -21,14 +23,16 @@ from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
 
-from energy_forecasting.domain.errors import DataQualityError, InvalidRequest
+from energy_forecasting.domain.errors import DataQualityError, InvalidRequest, NoDataFound
 from energy_forecasting.domain.meters import Meter, MeterProfile, ReadingKind
 from energy_forecasting.domain.readings import History
 from energy_forecasting.domain.resolutions import SUPPORTED_MINUTES
+from energy_forecasting.domain.temperature_forecast import TemperatureForecast
 from energy_forecasting.meters.spans import EARLIEST, LATEST
 from energy_forecasting.meters.store import WritableMeterStore
 
@@ -59,6 +63,7 @@ class ImportReport:
     meters: int  #: meters that received readings
     readings: int  #: readings written; of duplicates in the file only the last
     duplicates: int  #: readings left out because a later line names the same meter and moment
+    forecast_temperatures: int  #: temperatures written that lie after a meter's last reading
     rejected_lines: int
     rejected: tuple[RejectedLine, ...]  #: the first ``REJECTIONS_SHOWN`` of them
 
@@ -87,19 +92,24 @@ def import_csv(
     """
     described = _read_profiles(profiles) if profiles else {}
     readings = _read_readings(path, on_progress or _ignore)
+    forecasts = _forecasts(path, readings, store)
     for meter, profile in described.items():
         store.write_profile(meter, profile)
+    measured = {meter: buffer for meter, buffer in readings.buffers.items() if buffer.seconds}
     written, duplicates = 0, 0
-    for meter, buffer in readings.buffers.items():
+    for meter, buffer in measured.items():
         history = buffer.to_history()
         duplicates += len(buffer.seconds) - len(history)
         written += store.write_readings(meter, iter([history]))
+    for meter, forecast in forecasts.items():
+        store.write_temperature_forecast(meter, forecast)
     return ImportReport(
-        meters=len(readings.buffers),
+        meters=len(measured.keys() | forecasts.keys()),
         readings=written,
         duplicates=duplicates,
+        forecast_temperatures=sum(map(len, forecasts.values())),
         rejected_lines=readings.rejected_lines,
-        rejected=tuple(readings.rejected),
+        rejected=tuple(sorted(readings.rejected, key=attrgetter("line"))),
     )
 
 
@@ -116,9 +126,24 @@ def count_lines(path: Path) -> int:
 
 
 @dataclass(kw_only=True, slots=True)
+class _Warm:
+    """Lines of one meter with a temperature but no consumption."""
+
+    lines: "array[int]" = field(default_factory=lambda: array("q"))
+    seconds: "array[int]" = field(default_factory=lambda: array("q"))
+    degrees: "array[float]" = field(default_factory=lambda: array("d"))
+
+    def append(self, line: int, seconds: int, degrees: float) -> None:
+        self.lines.append(line)
+        self.seconds.append(seconds)
+        self.degrees.append(degrees)
+
+
+@dataclass(kw_only=True, slots=True)
 class _Buffer:
     """Readings of one meter on their way to the store."""
 
+    warm: _Warm = field(default_factory=_Warm)
     seconds: "array[int]" = field(default_factory=lambda: array("q"))
     consumption: "array[float]" = field(default_factory=lambda: array("d"))
     temperature: "array[float]" = field(default_factory=lambda: array("d"))
@@ -165,10 +190,11 @@ def _read_readings(path: Path, on_progress: Callable[[int], None]) -> _Readings:
             try:
                 _check_width(row, header)
                 seconds = _seconds(row[stamp_at])
-                consumption = _number(row[consumption_at], "consumption")
                 temperature = math.nan
                 if temperature_at is not None and row[temperature_at]:
                     temperature = _number(row[temperature_at], "temperature")
+                is_warm = not row[consumption_at] and math.isfinite(temperature)
+                consumption = 0.0 if is_warm else _number(row[consumption_at], "consumption")
                 named = (row[type_at], row[id_at])
                 if named not in buffers:
                     meter = _meter(*named)
@@ -176,14 +202,49 @@ def _read_readings(path: Path, on_progress: Callable[[int], None]) -> _Readings:
             except _BadLine as error:
                 found.reject(line, str(error))
             else:
-                buffers[named].append(seconds, consumption, temperature)
+                if is_warm:
+                    buffers[named].warm.append(line, seconds, temperature)
+                else:
+                    buffers[named].append(seconds, consumption, temperature)
             if line % _PROGRESS_LINES == 0:
                 on_progress(line)
     on_progress(line)
-    if not found.buffers:
+    return found
+
+
+def _forecasts(
+    path: Path, found: _Readings, store: WritableMeterStore
+) -> dict[Meter, TemperatureForecast]:
+    """Tell forecasts of temperature by their moment; reject what lies before the last reading."""
+    forecasts = {}
+    for meter, buffer in found.buffers.items():
+        warm = buffer.warm
+        if not warm.lines:
+            continue
+        last = _last_reading(meter, buffer, store)
+        seconds = np.frombuffer(warm.seconds, dtype=np.int64)
+        ahead = np.zeros(len(seconds), dtype=np.bool_) if last is None else seconds > last
+        for line in np.frombuffer(warm.lines, dtype=np.int64)[~ahead].tolist():
+            found.reject(line, "consumption '' is not a number")
+        if ahead.any():
+            degrees = np.frombuffer(warm.degrees, dtype=np.float64)
+            forecasts[meter] = TemperatureForecast.from_values(
+                seconds[ahead].astype("datetime64[s]"), degrees[ahead]
+            )
+    if not forecasts and not any(buffer.seconds for buffer in found.buffers.values()):
         first = "".join(f"; line {bad.line}: {bad.reason}" for bad in found.rejected[:1])
         raise DataQualityError(f"{path} has no usable reading{first}.", path=str(path))
-    return found
+    return forecasts
+
+
+def _last_reading(meter: Meter, buffer: _Buffer, store: WritableMeterStore) -> int | None:
+    """Return the moment of a meter's last reading in the file or the store, if it has one."""
+    moments = [max(buffer.seconds)] if buffer.seconds else []
+    try:
+        held = store.describe(meter).last_reading
+    except NoDataFound:
+        held = None
+    return max([*moments, *([] if held is None else [int(held.timestamp())])], default=None)
 
 
 def _read_profiles(path: Path) -> dict[Meter, MeterProfile]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from energy_forecasting.domain.meters import Meter
 from energy_forecasting.domain.readings import to_datetime, to_datetime64
-from energy_forecasting.meters.influx_config import InfluxConfig
+from energy_forecasting.meters.influx_config import InfluxConfig, InfluxTemperatureForecast
 from energy_forecasting.meters.spans import EARLIEST, LATEST, Span
 
 _ESCAPES = str.maketrans(
@@ -50,6 +50,23 @@ def values_query(config: InfluxConfig, meter: Meter, field: str, span: Span) -> 
         _equals("_field", field),
         *_meter_is(config, meter),
         calls=[_keep("_time", "_value")],
+    )
+
+
+def temperature_forecast_query(
+    config: InfluxConfig, source: InfluxTemperatureForecast, meter: Meter, span: Span
+) -> str:
+    """Ask for the temperatures forecast for a meter: ``_time, _value``, in no promised order."""
+    named = {source.tags.meter_type: meter.meter_type, source.tags.meter_id: meter.meter_id}
+    wanted = {tag: value for tag, value in named.items() if tag is not None} | source.where
+    return _pipeline(
+        config,
+        span,
+        _equals("_measurement", source.measurement),
+        _equals("_field", source.field),
+        *(_equals(tag, value) for tag, value in wanted.items()),
+        calls=[_keep("_time", "_value")],
+        bucket=source.bucket,
     )
 
 
@@ -107,11 +124,17 @@ def probe_query(config: InfluxConfig) -> str:
     )
 
 
-def _pipeline(config: InfluxConfig, span: Span, *conditions: str, calls: list[str]) -> str:
+def _pipeline(
+    config: InfluxConfig,
+    span: Span,
+    *conditions: str,
+    calls: list[str],
+    bucket: str | None = None,
+) -> str:
     span = bounded(span)
     return "\n  |> ".join(
         [
-            f"from(bucket: {quoted(config.bucket)})",
+            f"from(bucket: {quoted(bucket or config.bucket)})",
             f"range(start: {_time(span.start)}, stop: {_time(span.end)})",
             f"filter(fn: (r) => {' and '.join(conditions)})",
             *calls,

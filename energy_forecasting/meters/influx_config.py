@@ -76,6 +76,25 @@ class InfluxFields(_Part):
     temperature: Name | None = Field("temperature", description="None when there is none")
 
 
+class InfluxForecastTags(_Part):
+    """Names of the tags that say for which meter a temperature is forecast; None for all alike."""
+
+    meter_id: Name | None = None
+    meter_type: Name | None = None
+
+
+class InfluxTemperatureForecast(_Part):
+    """The measurement that holds forecasts of temperature, apart from measured ones."""
+
+    measurement: Name
+    field: Name = "temperature"
+    bucket: Name | None = Field(None, description="None for the bucket of the readings")
+    tags: InfluxForecastTags = Field(
+        InfluxForecastTags(), description="Left out, one forecast serves every meter"
+    )
+    where: dict[Name, Name] = Field({}, description="Tags and the value that each must have")
+
+
 class InfluxConfig(_Part):
     """One InfluxDB 2.x bucket; the token shows in no representation."""
 
@@ -90,6 +109,9 @@ class InfluxConfig(_Part):
     measurement: Name = "energy_consumption"
     tags: InfluxTags = InfluxTags()
     fields: InfluxFields = InfluxFields()
+    temperature_forecast: InfluxTemperatureForecast | None = Field(
+        None, description="None when the database holds no forecast of temperature"
+    )
     reading_kind: ReadingKind = ReadingKind.INTERVAL
     unit: str = ""
     timezone: str = "UTC"

@@ -2,8 +2,9 @@
 
 It only reads. Readings of one meter that sit in several series, because they carry further
 tags, are taken as one meter's; of two at the same second one is kept. One profile serves all
-meters. A missing bucket or organization is ``InvalidRequest``, as no retry and no other meter
-can help; it never looks like a meter without data.
+meters. Of several forecasts of temperature for the same moment, told apart by a tag, one is kept;
+write the newest over the older ones. A missing bucket or organization is ``InvalidRequest``, as
+no retry and no other meter can help; it never looks like a meter without data.
 """
 
 from datetime import datetime
@@ -19,6 +20,7 @@ from energy_forecasting.domain.readings import (
     Values,
     to_datetime,
 )
+from energy_forecasting.domain.temperature_forecast import TemperatureForecast
 from energy_forecasting.meters.annotated_csv import Records, read_records
 from energy_forecasting.meters.flux import (
     bounded,
@@ -26,6 +28,7 @@ from energy_forecasting.meters.flux import (
     edge_query,
     meters_query,
     probe_query,
+    temperature_forecast_query,
     values_query,
 )
 from energy_forecasting.meters.influx_client import Deadline, InfluxClient
@@ -119,6 +122,16 @@ class InfluxFluxMeterStore:
             temperature = _joined(times, warm_times, degrees)
         return History.from_readings(times, consumption, temperature)
 
+    def read_temperature_forecast(
+        self, meter: Meter, *, start: datetime, end: datetime
+    ) -> TemperatureForecast:
+        """Return what the configured measurement forecasts; empty when there is none."""
+        source, span = self._config.temperature_forecast, Span.between(start, end)
+        if source is None or bounded(span).is_empty:
+            return TemperatureForecast.empty()
+        flux = temperature_forecast_query(self._config, source, meter, span)
+        return TemperatureForecast.from_values(*self._series(flux, self._deadline()))
+
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
@@ -137,7 +150,9 @@ class InfluxFluxMeterStore:
         self, meter: Meter, field: str, span: Span, deadline: Deadline
     ) -> tuple[Timestamps, Values]:
         """Read one field, in no promised order."""
-        flux = values_query(self._config, meter, field, span)
+        return self._series(values_query(self._config, meter, field, span), deadline)
+
+    def _series(self, flux: str, deadline: Deadline) -> tuple[Timestamps, Values]:
         times: list[Timestamps] = [np.empty(0, dtype="datetime64[s]")]
         values: list[Values] = [np.empty(0)]
         for records in read_records(self._client.query(flux, deadline)):

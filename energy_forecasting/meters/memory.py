@@ -6,6 +6,7 @@ from datetime import datetime
 from threading import Lock
 
 import numpy as np
+import numpy.typing as npt
 
 from energy_forecasting.domain.meters import Meter, MeterProfile, MeterSummary
 from energy_forecasting.domain.readings import (
@@ -13,7 +14,9 @@ from energy_forecasting.domain.readings import (
     History,
     Timestamps,
     Values,
+    to_datetime,
 )
+from energy_forecasting.domain.temperature_forecast import TemperatureForecast
 from energy_forecasting.meters.spans import Span, no_data_found
 from energy_forecasting.meters.store import StoreStatus
 
@@ -32,6 +35,7 @@ class _Held:
 
     profile: MeterProfile = field(default_factory=MeterProfile)
     history: History = field(default_factory=_empty_history)
+    temperature_forecast: TemperatureForecast = field(default_factory=TemperatureForecast.empty)
 
 
 class InMemoryMeterStore:
@@ -60,9 +64,10 @@ class InMemoryMeterStore:
         """Return what is held of a meter; ``NoDataFound`` when it has no reading."""
         with self._lock:
             held = self._held.get(meter)
-            if held is None or not len(held.history):
-                raise no_data_found(meter, Span())
-            return _summary(meter, held)
+            summary = None if held is None else _summary(meter, held)
+        if summary is None or summary.last_reading is None:
+            raise no_data_found(meter, Span())
+        return summary
 
     def read_history(
         self, meter: Meter, *, start: datetime | None = None, end: datetime | None = None
@@ -71,17 +76,25 @@ class InMemoryMeterStore:
         span = Span.between(start, end)
         with self._lock:
             history = self._held.get(meter, _Held()).history
-        inside = np.ones(len(history), dtype=np.bool_)
-        if span.start is not None:
-            inside &= history.timestamps >= np.datetime64(span.start, "s")
-        if span.end is not None:
-            inside &= history.timestamps < np.datetime64(span.end, "s")
+        inside = _inside(span, history.timestamps)
         if not inside.any():
             raise no_data_found(meter, span)
         return History(
             timestamps=history.timestamps[inside],
             consumption=history.consumption[inside],
             temperature=history.temperature[inside],
+        )
+
+    def read_temperature_forecast(
+        self, meter: Meter, *, start: datetime, end: datetime
+    ) -> TemperatureForecast:
+        """Return what is forecast within a span; empty when nothing is."""
+        span = Span.between(start, end)
+        with self._lock:
+            forecast = self._held.get(meter, _Held()).temperature_forecast
+        inside = _inside(span, forecast.timestamps)
+        return TemperatureForecast(
+            timestamps=forecast.timestamps[inside], degrees=forecast.degrees[inside]
         )
 
     def write_profile(self, meter: Meter, profile: MeterProfile) -> None:
@@ -97,8 +110,29 @@ class InMemoryMeterStore:
             held.history = _merged([held.history, *arrived])
         return sum(len(batch) for batch in arrived)
 
+    def write_temperature_forecast(self, meter: Meter, forecast: TemperatureForecast) -> None:
+        """Insert or replace temperatures of a known meter."""
+        self.describe(meter)
+        with self._lock:
+            held = self._held[meter]
+            before = held.temperature_forecast
+            held.temperature_forecast = TemperatureForecast.from_values(
+                np.concatenate([before.timestamps, forecast.timestamps]),
+                np.concatenate([before.degrees, forecast.degrees]),
+            )
+
     def close(self) -> None:
         """Do nothing."""
+
+
+def _inside(span: Span, timestamps: Timestamps) -> npt.NDArray[np.bool_]:
+    """Whether each moment lies in the span, [n]."""
+    inside = np.ones(len(timestamps), dtype=np.bool_)
+    if span.start is not None:
+        inside &= timestamps >= np.datetime64(span.start, "s")
+    if span.end is not None:
+        inside &= timestamps < np.datetime64(span.end, "s")
+    return inside
 
 
 def _merged(histories: list[History]) -> History:
@@ -113,12 +147,13 @@ def _merged(histories: list[History]) -> History:
 
 def _summary(meter: Meter, held: _Held) -> MeterSummary:
     history = held.history
+    usable = history.timestamps[np.isfinite(history.consumption)]
     known = int(np.isfinite(history.temperature).sum())
     return MeterSummary(
         meter=meter,
         profile=held.profile,
         readings=len(history),
-        first_reading=history.first if len(history) else None,
-        last_reading=history.last if len(history) else None,
+        first_reading=to_datetime(usable[0]) if len(usable) else None,
+        last_reading=to_datetime(usable[-1]) if len(usable) else None,
         has_temperature=len(history) > 0 and known >= MINIMUM_TEMPERATURE_SHARE * len(history),
     )

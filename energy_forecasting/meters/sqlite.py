@@ -23,13 +23,11 @@ from energy_forecasting.domain.errors import (
 )
 from energy_forecasting.domain.meters import Meter, MeterProfile, MeterSummary, ReadingKind
 from energy_forecasting.domain.readings import MINIMUM_TEMPERATURE_SHARE, History
+from energy_forecasting.domain.temperature_forecast import TemperatureForecast
 from energy_forecasting.meters.spans import Span, no_data_found
 from energy_forecasting.meters.store import StoreStatus
 
-#: Stands in ``PRAGMA user_version``; raised when the tables change.
-SCHEMA_VERSION = 2
-
-_SCHEMA = """
+_TABLES_1 = """
 CREATE TABLE meters (
     meter_key    INTEGER PRIMARY KEY,
     meter_type   TEXT NOT NULL,
@@ -40,7 +38,6 @@ CREATE TABLE meters (
     reading_kind TEXT NOT NULL,
     readings     INTEGER NOT NULL DEFAULT 0,  -- rows in readings, kept in step by every write
     temperatures INTEGER NOT NULL DEFAULT 0,  -- of them with a temperature
-    resolution_s INTEGER,                     -- declared step; NULL means what is found
     UNIQUE (meter_type, meter_id)
 ) STRICT;
 
@@ -53,17 +50,44 @@ CREATE TABLE readings (
 ) STRICT, WITHOUT ROWID;
 """
 
-# Each min and max is one seek in the clustered table, whatever the number of readings.
+_TABLES_2 = """
+-- The declared step; NULL means what is found.
+ALTER TABLE meters ADD COLUMN resolution_s INTEGER;
+
+CREATE TABLE temperature_forecasts (
+    meter_key    INTEGER NOT NULL REFERENCES meters,
+    at           INTEGER NOT NULL,  -- seconds since 1970, UTC
+    degrees      REAL NOT NULL,     -- Celsius
+    PRIMARY KEY (meter_key, at)
+) STRICT, WITHOUT ROWID;
+"""
+
+#: What each version of the tables added; a file is brought up to date when it is opened.
+_STEPS = (_TABLES_1, _TABLES_2)
+
+#: Stands in ``PRAGMA user_version``.
+SCHEMA_VERSION = len(_STEPS)
+
+# The first and last usable reading are a seek each in the clustered table, however many there are.
 _SUMMARIES = """
 SELECT meter_type, meter_id, unit, timezone, country, reading_kind, resolution_s,
     readings, temperatures,
-    (SELECT min(at) FROM readings WHERE meter_key = meters.meter_key),
-    (SELECT max(at) FROM readings WHERE meter_key = meters.meter_key)
+    (SELECT at FROM readings WHERE meter_key = meters.meter_key AND consumption IS NOT NULL
+     ORDER BY at LIMIT 1),
+    (SELECT at FROM readings WHERE meter_key = meters.meter_key AND consumption IS NOT NULL
+     ORDER BY at DESC LIMIT 1)
 FROM meters
 """
 
 _HISTORY = """
 SELECT at, consumption, temperature FROM readings
+WHERE meter_key = (SELECT meter_key FROM meters WHERE meter_type = ? AND meter_id = ?)
+    AND at >= ? AND at < ?
+ORDER BY at
+"""
+
+_TEMPERATURE_FORECAST = """
+SELECT at, degrees FROM temperature_forecasts
 WHERE meter_key = (SELECT meter_key FROM meters WHERE meter_type = ? AND meter_id = ?)
     AND at >= ? AND at < ?
 ORDER BY at
@@ -88,8 +112,6 @@ _COUNTS = """
 SELECT count(*), count(temperature) FROM readings
 WHERE meter_key = ? AND at BETWEEN ? AND ?
 """
-
-_WITHOUT_RESOLUTION = 1  #: the schema version of the files that lack the last column
 
 _FIRST_MOMENT, _LAST_MOMENT = -(2**63), 2**63 - 1
 
@@ -161,6 +183,20 @@ class SqliteMeterStore:
             temperature=np.array(temperature, dtype=np.float64),
         )
 
+    def read_temperature_forecast(
+        self, meter: Meter, *, start: datetime, end: datetime
+    ) -> TemperatureForecast:
+        """Return what is forecast within a span; empty when nothing is."""
+        span = Span.between(start, end)
+        with self._connection() as connection:
+            rows = connection.execute(
+                _TEMPERATURE_FORECAST, (meter.meter_type, meter.meter_id, span.start, span.end)
+            ).fetchall()
+        return TemperatureForecast(
+            timestamps=np.array([at for at, _ in rows], dtype=np.int64).astype("datetime64[s]"),
+            degrees=np.array([degrees for _, degrees in rows], dtype=np.float64),
+        )
+
     def write_profile(self, meter: Meter, profile: MeterProfile) -> None:
         """Create the meter or replace what is known of it."""
         with self._transaction() as connection:
@@ -180,6 +216,20 @@ class SqliteMeterStore:
                     _write_batch(connection, key, batch)
                     written += len(batch)
         return written
+
+    def write_temperature_forecast(self, meter: Meter, forecast: TemperatureForecast) -> None:
+        """Insert or replace temperatures of a known meter, all or nothing."""
+        self.describe(meter)
+        at = forecast.timestamps.astype("datetime64[s]").astype(np.int64).tolist()
+        with self._transaction() as connection:
+            connection.executemany(
+                "INSERT OR REPLACE INTO temperature_forecasts SELECT meter_key, ?3, ?4 "
+                "FROM meters WHERE meter_type = ?1 AND meter_id = ?2",
+                (
+                    (meter.meter_type, meter.meter_id, *value)
+                    for value in zip(at, forecast.degrees.tolist(), strict=True)
+                ),
+            )
 
     def close(self) -> None:
         """Do nothing: no connection outlives a call."""
@@ -212,24 +262,21 @@ class SqliteMeterStore:
             raise self._explained(error) from error
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
-        """Create the tables in a new file, add what an older release's file lacks.
-
-        A file that a newer release has written is refused.
-        """
+        """Create what is missing; refuse a file that a newer release has written."""
         (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version == 0:
-            self._refuse_foreign(connection)
-            self._write_ahead(connection)
+        if version < SCHEMA_VERSION:
+            if version == 0:
+                self._refuse_foreign(connection)
+                self._write_ahead(connection)
             connection.execute("BEGIN IMMEDIATE")
             # Another process may have been first while this one waited for the lock.
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             if version == 0:
                 self._refuse_foreign(connection)
-                self._create_tables(connection)
+            if version < SCHEMA_VERSION:
+                self._create_tables(connection, version)
                 version = SCHEMA_VERSION
             connection.execute("COMMIT")
-        if version == _WITHOUT_RESOLUTION:
-            version = self._add_resolution(connection)
         if version != SCHEMA_VERSION:
             raise StorageFailed(
                 f"{self._path} has schema version {version}, this release reads "
@@ -239,15 +286,6 @@ class SqliteMeterStore:
         # With a write-ahead log a crash of the process loses nothing; a power cut may lose the
         # last commits but never damages the file.
         connection.execute("PRAGMA synchronous = NORMAL")
-
-    def _add_resolution(self, connection: sqlite3.Connection) -> int:
-        connection.execute("BEGIN IMMEDIATE")
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version == _WITHOUT_RESOLUTION:  # else another process was first
-            connection.execute("ALTER TABLE meters ADD COLUMN resolution_s INTEGER")
-            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-        connection.execute("COMMIT")
-        return SCHEMA_VERSION
 
     def _refuse_foreign(self, connection: sqlite3.Connection) -> None:
         (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
@@ -277,9 +315,10 @@ class SqliteMeterStore:
             else:
                 return
 
-    def _create_tables(self, connection: sqlite3.Connection) -> None:
-        for statement in _SCHEMA.split(";\n\n"):
-            connection.execute(statement)
+    def _create_tables(self, connection: sqlite3.Connection, version: int) -> None:
+        for step in _STEPS[version:]:
+            for statement in step.split(";\n\n"):
+                connection.execute(statement)
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
     def _explained(self, error: sqlite3.Error | OSError) -> EnergyForecastingError:

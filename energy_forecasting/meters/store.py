@@ -12,6 +12,7 @@ from typing import Protocol
 
 from energy_forecasting.domain.meters import Meter, MeterProfile, MeterSummary
 from energy_forecasting.domain.readings import History
+from energy_forecasting.domain.temperature_forecast import TemperatureForecast
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,7 +45,7 @@ class MeterStore(Protocol):
         ...
 
     def describe(self, meter: Meter) -> MeterSummary:
-        """Return what the store holds of a meter.
+        """Return what the store holds of a meter; unusable readings do not move its ends.
 
         Raises:
             NoDataFound: the meter has no readings.
@@ -58,6 +59,15 @@ class MeterStore(Protocol):
 
         Raises:
             NoDataFound: there is no reading in the span; the details name meter and span.
+        """
+        ...
+
+    def read_temperature_forecast(
+        self, meter: Meter, *, start: datetime, end: datetime
+    ) -> TemperatureForecast:
+        """Return what is forecast for start <= timestamp < end; empty when nothing is.
+
+        Measured temperatures are never among it, not even for moments in the past.
         """
         ...
 
@@ -75,4 +85,12 @@ class WritableMeterStore(MeterStore, Protocol):
 
     def write_readings(self, meter: Meter, batches: Iterator[History]) -> int:
         """Insert or replace readings, all or nothing; return how many were written."""
+        ...
+
+    def write_temperature_forecast(self, meter: Meter, forecast: TemperatureForecast) -> None:
+        """Insert or replace temperatures of a known meter, all or nothing.
+
+        Raises:
+            NoDataFound: the meter has no readings that the forecast could follow.
+        """
         ...

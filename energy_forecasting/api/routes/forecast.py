@@ -80,6 +80,7 @@ def _as_answer(result: ForecastResult, history_hours: int) -> ForecastAnswer:
             skill=card.skill,
         ),
         temperature_source=result.forecast.temperature_source,
+        temperature_hours=result.forecast.temperature_hours,
         degraded=degraded_reason is not None,
         degraded_reason=degraded_reason,
         calibration=result.forecast.live,

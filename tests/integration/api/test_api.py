@@ -10,13 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
 from energy_forecasting import bootstrap
 from energy_forecasting.api.app import create_app
 from energy_forecasting.domain.meters import Meter
+from energy_forecasting.domain.readings import HOUR, to_datetime64
+from energy_forecasting.domain.temperature_forecast import TemperatureForecast
+from energy_forecasting.meters.sqlite import SqliteMeterStore
 from energy_forecasting.settings import Settings
+from tests.integration.api.conftest import WATER
 
 pytestmark = [pytest.mark.redis, pytest.mark.tensorflow]
 
@@ -244,7 +249,8 @@ def test_the_autumn_day_has_25_hours(api: TestClient) -> None:
         ({"start_date": "9999-12-30", "end_date": "9999-12-31"}, "start_date"),
         ({"start_date": "0001-01-01", "end_date": "0001-01-02"}, ""),
         ({"start_date": "2023-01-01T05:00:00", "end_date": "2023-01-02T05:00:00"}, "start_date"),
-        ({"horizon_hours": 3, "temperature": [5.0]}, "temperature"),
+        ({"horizon_hours": 3, "temperature": [5.0] * 4}, "temperature"),
+        ({"horizon_hours": 3, "temperature": [5.0, "warm"]}, "temperature"),
         ({"quantiles": [1.5]}, "quantiles"),
         ({"quantiles": []}, "quantiles"),
     ],
@@ -263,6 +269,54 @@ def test_temperature_of_the_hours_ahead_is_used_when_it_is_sent(api: TestClient)
     body = api.post("/forecast/", json=cold).json()
 
     assert body["temperature_source"] == "request"
+    assert body["temperature_hours"] == 24
+
+
+def test_a_weather_forecast_that_ends_early_is_used_as_far_as_it_goes(api: TestClient) -> None:
+    # Given a short gap, which is bridged
+    sent = [*[5.0] * 10, None, *[6.0] * 13]
+    body = api.post("/forecast/", json={**FORECAST, "temperature": sent}).json()
+
+    assert body["temperature_source"] == "partial"
+    assert body["temperature_hours"] == 24
+    assert len(body["forecast"]) == 168
+
+
+def test_a_stored_weather_forecast_is_used_when_none_is_sent(
+    settings: Settings, tmp_path: Path
+) -> None:
+    # Given a forecast every three hours for the two days after the last reading
+    own = settings.model_copy(update={"sqlite_path": tmp_path / "meters.sqlite"})
+    shutil.copy(settings.sqlite_path, own.sqlite_path)
+    store = SqliteMeterStore(own.sqlite_path)
+    last = store.describe(WATER).last_reading
+    assert last is not None
+    hours = to_datetime64(last) + HOUR + np.arange(0, 49, 3) * HOUR
+    store.write_temperature_forecast(
+        WATER, TemperatureForecast(timestamps=hours, degrees=np.full(len(hours), -15.0))
+    )
+    a_day = {**FORECAST, "horizon_hours": 24}
+
+    # When
+    with TestClient(create_app(bootstrap.api_services(own))) as api:
+        day = api.post("/forecast/", json=a_day).json()
+        week = api.post("/forecast/", json=FORECAST).json()
+        cold = api.post("/forecast/", json={**a_day, "temperature": [-15.0] * 24}).json()
+        warm = api.post("/forecast/", json={**a_day, "temperature": [25.0] * 24}).json()
+
+    # Then
+    assert (day["temperature_source"], day["temperature_hours"]) == ("store", 24)
+    assert (week["temperature_source"], week["temperature_hours"]) == ("partial", 49)
+    assert day["forecast"] == cold["forecast"] != warm["forecast"]
+    assert warm["temperature_source"] == "request"
+
+
+def test_measured_temperatures_are_no_forecast_of_a_past_day(api: TestClient) -> None:
+    past = {"start_date": "2022-01-10", "end_date": "2022-01-10"}
+    body = api.post("/forecast/", json={**FORECAST, **past}).json()
+
+    assert body["temperature_source"] == "unused"
+    assert body["temperature_hours"] == 0
 
 
 def test_a_forecast_as_csv_has_a_header_and_a_row_an_hour(api: TestClient) -> None:

@@ -64,13 +64,16 @@ def test_without_explain_an_answer_is_as_it_was(api: TestClient) -> None:
     assert explained == plain
 
 
-def test_only_a_sent_temperature_is_explained(api: TestClient) -> None:
+def test_a_temperature_that_is_sent_is_explained(api: TestClient) -> None:
     day = {**FORECAST, "horizon_hours": 24, "explain": True}
-    blind = api.post("/forecast/", json=day).json()
+    usual = api.post("/forecast/", json=day).json()
     cold = api.post("/forecast/", json={**day, "temperature": [-15.0] * 24}).json()
 
-    assert "temperature" not in blind["forecast"][0]["contributions"]
-    assert "temperature" in cold["forecast"][0]["contributions"]
+    # Then what is expected of the weather is explained, and what was sent differs from it
+    expected = [point["contributions"]["temperature"] for point in usual["forecast"]]
+    sent = [point["contributions"]["temperature"] for point in cold["forecast"]]
+    assert expected != sent
+    assert not any("colder" in sentence for sentence in usual["explanation"]["sentences"])
 
 
 def test_contributions_are_columns_of_the_csv(api: TestClient) -> None:

@@ -5,10 +5,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
 import pytest
 
 from energy_forecasting.domain.meters import Meter
 from energy_forecasting.domain.readings import History
+from energy_forecasting.domain.temperature_forecast import TemperatureForecast
 from energy_forecasting.meters.influx_config import InfluxConfig
 from energy_forecasting.meters.influx_flux import InfluxFluxMeterStore
 from energy_forecasting.meters.memory import InMemoryMeterStore
@@ -27,6 +29,8 @@ class FilledStore(Protocol):
 
     def holds(self, meter: Meter, *histories: History) -> None: ...
 
+    def foresees(self, meter: Meter, forecast: TemperatureForecast) -> None: ...
+
 
 @dataclass
 class WrittenStore:
@@ -37,6 +41,9 @@ class WrittenStore:
 
     def holds(self, meter: Meter, *histories: History) -> None:
         self.store.write_readings(meter, iter(histories))
+
+    def foresees(self, meter: Meter, forecast: TemperatureForecast) -> None:
+        self.store.write_temperature_forecast(meter, forecast)
 
 
 @dataclass
@@ -50,6 +57,11 @@ class InfluxStore:
     def holds(self, meter: Meter, *histories: History) -> None:
         for number, history in enumerate(histories):
             self.double.add_history(meter, history, logger=f"logger-{number}")
+
+    def foresees(self, meter: Meter, forecast: TemperatureForecast) -> None:
+        at = (forecast.timestamps.astype(np.int64) * 1_000_000_000).tolist()
+        points = zip(at, forecast.degrees.tolist(), strict=True)
+        self.double.add_points(meter, "degrees", points, _measurement="weather_forecast")
 
 
 def influx_config(double: InfluxDouble, **changes: object) -> InfluxConfig:
@@ -72,7 +84,12 @@ def double() -> Iterator[InfluxDouble]:
 
 @pytest.fixture
 def influx(double: InfluxDouble) -> Iterator[InfluxStore]:
-    store = InfluxFluxMeterStore(influx_config(double))
+    source = {
+        "measurement": "weather_forecast",
+        "field": "degrees",
+        "tags": {"meter_id": "meter_id", "meter_type": "meter_type"},
+    }
+    store = InfluxFluxMeterStore(influx_config(double, temperature_forecast=source))
     yield InfluxStore(double, store)
     store.close()
 

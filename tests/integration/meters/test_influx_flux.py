@@ -24,7 +24,7 @@ from energy_forecasting.meters import influx_client
 from energy_forecasting.meters.influx_config import InfluxConfig
 from energy_forecasting.meters.influx_flux import InfluxFluxMeterStore
 from tests.integration.meters.conftest import InfluxStore, influx_config
-from tests.integration.meters.influx_double import InfluxDouble, Refusal, nanoseconds
+from tests.integration.meters.influx_double import InfluxDouble, Refusal, Series, nanoseconds
 
 METER = Meter(meter_type="electricity", meter_id="office-1")
 MIDNIGHT = datetime(2024, 3, 1, tzinfo=UTC)
@@ -206,6 +206,30 @@ class TestAnswers:
                 reading_kind=ReadingKind.POWER,
             )
         }
+
+
+class TestTemperatureForecast:
+    DAY = (datetime(2024, 3, 1, tzinfo=UTC), datetime(2024, 3, 2, tzinfo=UTC))
+
+    def test_one_forecast_may_serve_every_meter(self, double: InfluxDouble) -> None:
+        # Given two stations' forecasts that name no meter, and a measured temperature
+        start, end = self.DAY
+        double.add_history(METER, a_day())
+        for station, degrees in (("north", 3.5), ("south", 20.0)):
+            tags = {"_measurement": "weather", "_field": "t2m", "station": station}
+            double.series.append(Series(tags, "double", [(nanoseconds(start), degrees)]))
+        source = {"measurement": "weather", "field": "t2m", "where": {"station": "north"}}
+        # When
+        with store_of(influx_config(double, temperature_forecast=source)) as store:
+            forecast = store.read_temperature_forecast(METER, start=start, end=end)
+        # Then
+        assert forecast.degrees.tolist() == [3.5]
+
+    def test_without_configuration_nothing_is_asked(self, double: InfluxDouble) -> None:
+        start, end = self.DAY
+        with store_of(influx_config(double)) as store:
+            assert not len(store.read_temperature_forecast(METER, start=start, end=end))
+        assert double.queries == []
 
 
 class TestNames:

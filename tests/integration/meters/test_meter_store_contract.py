@@ -10,6 +10,7 @@ import pytest
 from energy_forecasting.domain.errors import InvalidRequest, NoDataFound
 from energy_forecasting.domain.meters import Meter, MeterProfile, ReadingKind
 from energy_forecasting.domain.readings import History
+from energy_forecasting.domain.temperature_forecast import TemperatureForecast
 from energy_forecasting.meters.store import WritableMeterStore
 from tests.integration.meters.conftest import FilledStore
 
@@ -23,6 +24,14 @@ def hourly(start: datetime, *consumption: float, temperature: float = 10.0) -> H
         timestamps=first + np.arange(len(consumption)) * np.timedelta64(3600, "s"),
         consumption=np.array(consumption),
         temperature=np.full(len(consumption), temperature),
+    )
+
+
+def forecast(start: datetime, *degrees: float) -> TemperatureForecast:
+    first = np.datetime64(start.replace(tzinfo=None), "s")
+    return TemperatureForecast(
+        timestamps=first + np.arange(len(degrees)) * np.timedelta64(3600, "s"),
+        degrees=np.array(degrees, dtype=np.float64),
     )
 
 
@@ -168,6 +177,59 @@ class TestReading:
             read = list(pool.map(filled.store.read_history, meters * 5))
         # Then
         assert [history.consumption[0] for history in read] == list(range(8)) * 5
+
+
+class TestTemperatureForecasts:
+    def test_a_forecast_is_read_by_span(self, filled: FilledStore) -> None:
+        # Given
+        filled.holds(METER, hourly(MIDNIGHT, 1, 2))
+        filled.foresees(METER, forecast(MIDNIGHT + timedelta(hours=2), 3.5, -4, 5))
+        # When
+        read = filled.store.read_temperature_forecast(
+            METER, start=MIDNIGHT, end=MIDNIGHT + timedelta(hours=4)
+        )
+        # Then
+        assert read.timestamps.dtype == np.dtype("datetime64[s]")
+        first = np.datetime64(MIDNIGHT.replace(tzinfo=None), "s")
+        assert ((read.timestamps - first) // np.timedelta64(1, "h")).tolist() == [2, 3]
+        assert read.degrees.tolist() == [3.5, -4]
+
+    def test_a_measured_temperature_is_never_a_forecast(self, filled: FilledStore) -> None:
+        filled.holds(METER, hourly(MIDNIGHT, 1, 2, 3))
+        read = filled.store.read_temperature_forecast(
+            METER, start=MIDNIGHT, end=MIDNIGHT + timedelta(days=1)
+        )
+        assert len(read) == 0
+
+    def test_a_forecast_is_no_reading(self, filled: FilledStore) -> None:
+        # Given
+        filled.holds(METER, hourly(MIDNIGHT, 1, 2))
+        filled.foresees(METER, forecast(MIDNIGHT + timedelta(hours=1), 3, 4, 5))
+        # When
+        summary = filled.store.describe(METER)
+        # Then
+        assert summary.last_reading == MIDNIGHT + timedelta(hours=1)
+        assert summary.readings == 2
+        assert hours(filled.store.read_history(METER)) == [0, 1]
+
+    def test_every_meter_has_its_own_forecast(self, filled: FilledStore) -> None:
+        # Given
+        other = Meter(meter_type="electricity", meter_id="office.north-2")
+        for meter, degrees in ((METER, 1.0), (other, 2.0)):
+            filled.holds(meter, hourly(MIDNIGHT, 1))
+            filled.foresees(meter, forecast(MIDNIGHT, degrees))
+        # When, Then
+        span = {"start": MIDNIGHT, "end": MIDNIGHT + timedelta(days=1)}
+        unknown = Meter(meter_type="electricity", meter_id="nobody")
+        for meter, expected in ((METER, [1.0]), (other, [2.0]), (unknown, [])):
+            read = filled.store.read_temperature_forecast(meter, **span)
+            assert read.degrees.tolist() == expected
+
+    def test_a_span_that_ends_before_it_starts_has_no_forecast(self, filled: FilledStore) -> None:
+        filled.holds(METER, hourly(MIDNIGHT, 1))
+        filled.foresees(METER, forecast(MIDNIGHT, 1, 2))
+        read = filled.store.read_temperature_forecast(METER, start=MIDNIGHT, end=MIDNIGHT)
+        assert len(read) == 0
 
 
 class TestFindingNothing:
@@ -320,6 +382,31 @@ class TestWriting:
     def test_an_unusable_reading_stays_known_as_such(self, writable: WritableMeterStore) -> None:
         writable.write_readings(METER, iter([hourly(MIDNIGHT, 1, np.nan, 3)]))
         np.testing.assert_array_equal(writable.read_history(METER).consumption, [1, np.nan, 3])
+
+    def test_unusable_readings_do_not_move_the_ends(self, writable: WritableMeterStore) -> None:
+        # Given
+        writable.write_readings(METER, iter([hourly(MIDNIGHT, np.nan, 1, 2, np.nan)]))
+        # When
+        summary = writable.describe(METER)
+        # Then
+        assert summary.first_reading == MIDNIGHT + timedelta(hours=1)
+        assert summary.last_reading == MIDNIGHT + timedelta(hours=2)
+
+    def test_a_later_forecast_replaces_an_earlier_one(self, writable: WritableMeterStore) -> None:
+        # Given
+        writable.write_readings(METER, iter([hourly(MIDNIGHT, 1)]))
+        writable.write_temperature_forecast(METER, forecast(MIDNIGHT, 1, 2, 3))
+        # When
+        writable.write_temperature_forecast(METER, forecast(MIDNIGHT + timedelta(hours=1), 20))
+        # Then
+        read = writable.read_temperature_forecast(
+            METER, start=MIDNIGHT, end=MIDNIGHT + timedelta(days=1)
+        )
+        assert read.degrees.tolist() == [1, 20, 3]
+
+    def test_a_forecast_follows_readings(self, writable: WritableMeterStore) -> None:
+        with pytest.raises(NoDataFound):
+            writable.write_temperature_forecast(METER, forecast(MIDNIGHT, 1))
 
     def test_a_write_that_fails_midway_leaves_nothing(self, writable: WritableMeterStore) -> None:
         # Given

@@ -17,6 +17,7 @@ import pytest
 from energy_forecasting.domain.errors import DeadlineExceeded, StorageFailed
 from energy_forecasting.domain.meters import Meter, MeterProfile
 from energy_forecasting.domain.readings import History
+from energy_forecasting.domain.temperature_forecast import TemperatureForecast
 from energy_forecasting.meters import sqlite
 from energy_forecasting.meters.sqlite import SqliteMeterStore
 
@@ -156,6 +157,30 @@ class TestDamage:
         with pytest.raises(StorageFailed, match="999"):
             sqlite_store.check()
 
+    def test_a_file_of_the_first_version_is_brought_up_to_date(
+        self, sqlite_store: SqliteMeterStore
+    ) -> None:
+        # Given a file from before temperature forecasts were kept
+        sqlite_store.write_readings(METER, iter([readings(3)]))
+        with sqlite3.connect(sqlite_store._path) as connection:
+            connection.execute("DROP TABLE temperature_forecasts")
+            connection.execute("ALTER TABLE meters DROP COLUMN resolution_s")
+            connection.execute("PRAGMA user_version = 1")
+        connection.close()
+        moment = datetime(2024, 1, 2, tzinfo=UTC)
+        forecast = TemperatureForecast(
+            timestamps=np.array(["2024-01-02T00:00:00"], dtype="datetime64[s]"),
+            degrees=np.array([4.0]),
+        )
+        # When
+        sqlite_store.write_temperature_forecast(METER, forecast)
+        # Then
+        held = sqlite_store.read_temperature_forecast(
+            METER, start=moment, end=moment + timedelta(hours=1)
+        )
+        assert held.degrees.tolist() == [4.0]
+        assert len(sqlite_store.read_history(METER)) == 3
+
     def test_a_file_of_another_program_is_left_alone(self, tmp_path: Path) -> None:
         # Given
         path = tmp_path / "other.sqlite"
@@ -240,6 +265,7 @@ class TestSpeed:
         old.write_profile(METER, MeterProfile(unit="m3", timezone="Europe/Rome"))
         old.write_readings(METER, iter([readings(3)]))
         with closing(sqlite3.connect(path)) as connection:
+            connection.execute("DROP TABLE temperature_forecasts")
             connection.execute("ALTER TABLE meters DROP COLUMN resolution_s")
             connection.execute("PRAGMA user_version = 1")
         # When this one opens it

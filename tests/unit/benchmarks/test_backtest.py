@@ -104,12 +104,41 @@ def test_after_the_spring_change_the_forecast_keeps_to_the_wall_clock() -> None:
 
 
 def test_temperature_is_handed_out_as_the_setting_says() -> None:
-    case, hours = case_ending("2023-02-20"), np.arange(3)
-    measured = {setting: Backtest.of(case, setting).temperature_ahead(hours) for setting in Setting}
+    case = case_ending("2023-02-20")
+    given = {
+        setting: Backtest.of(case, setting).temperature_ahead(1200, 1200 + np.arange(168))
+        for setting in Setting
+    }
 
-    assert measured[Setting.TEMP] is not None
-    assert measured[Setting.RECENT] is None
-    assert measured[Setting.NOTEMP] is None
+    assert given[Setting.TEMP] is not None
+    np.testing.assert_array_equal(given[Setting.TEMP], case.history.temperature[1200:1368])
+    assert given[Setting.RECENT] is None
+    assert given[Setting.NOTEMP] is None
+
+
+def test_a_temperature_forecast_errs_more_the_further_it_looks_and_always_alike() -> None:
+    # Given the same meter under both settings
+    case, leads = case_ending("2023-02-20"), np.arange(168)
+    known, forecast = (Backtest.of(case, setting) for setting in (Setting.TEMP, Setting.FORECAST))
+    origins = range(720, 3360, 24)
+
+    def errors() -> Values:
+        drawn = []
+        for at in origins:
+            truth, guess = (given.temperature_ahead(at, at + leads) for given in (known, forecast))
+            assert truth is not None
+            assert guess is not None
+            drawn.append(guess - truth)
+        return np.array(drawn)
+
+    # When
+    drawn = errors()
+
+    # Then the first hours err by about 1 K, the last ones by about 2.5 K
+    assert drawn[:, :6].std() == pytest.approx(1.0, abs=0.25)
+    assert drawn[:, -6:].std() == pytest.approx(2.5, abs=0.5)
+    assert np.abs(drawn.mean()) < 0.5
+    np.testing.assert_array_equal(errors(), drawn)
 
 
 def test_a_method_without_its_package_is_skipped_with_a_sentence(

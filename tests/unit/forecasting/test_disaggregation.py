@@ -11,7 +11,7 @@ import pytest
 from energy_forecasting.domain.aggregation import to_hourly
 from energy_forecasting.domain.calendar import LocalCalendar
 from energy_forecasting.domain.errors import InsufficientData
-from energy_forecasting.domain.forecasts import QUANTILE_LEVELS, Forecast, TemperatureSource
+from energy_forecasting.domain.forecasts import QUANTILE_LEVELS, Forecast
 from energy_forecasting.domain.meters import ReadingKind
 from energy_forecasting.domain.readings import History
 from energy_forecasting.forecasting.disaggregation import HourShape
@@ -57,7 +57,7 @@ def forecast_of(hours: History, spread: float) -> Forecast:
         levels=QUANTILE_LEVELS,
         quantiles=median[:, None] * (1 + distance),
         median=median,
-        temperature_source=TemperatureSource.UNUSED,
+        sighted=np.zeros(len(median), dtype=np.bool_),
     )
 
 

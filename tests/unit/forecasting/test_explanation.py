@@ -60,7 +60,7 @@ def test_the_parts_add_up_to_the_median(
     explanation = forecaster.explain(history, horizon, forecast, temperature=temperature)
     # Then
     np.testing.assert_allclose(total(explanation), forecast.median, rtol=1e-12)
-    assert ("temperature" in explanation.parts) is (warm is not None)
+    assert "temperature" in explanation.parts
     assert all(len(values) == horizon.hours for values in explanation.parts.values())
 
 
@@ -136,7 +136,7 @@ def test_some_hours_are_explained_as_within_the_whole(
         levels=whole.levels,
         quantiles=whole.quantiles[20:24],
         median=whole.median[20:24],
-        temperature_source=whole.temperature_source,
+        sighted=whole.sighted[20:24],
     )
     # When
     parts = forecaster.explain(history, WEEK, whole).parts

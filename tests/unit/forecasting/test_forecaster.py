@@ -25,7 +25,10 @@ Weights = Mapping[str, npt.NDArray[np.float32]]
 
 @pytest.fixture
 def forecaster(make_card: CardFactory, random_weights: Weights) -> Forecaster:
-    return Forecaster(make_card(), random_weights)
+    """Return one that has learnt all readings, so that there is nothing to adapt to."""
+    card = make_card()
+    learnt = card.data.model_copy(update={"last_reading": datetime(2025, 1, 1, tzinfo=UTC)})
+    return Forecaster(card.model_copy(update={"data": learnt}), random_weights)
 
 
 @pytest.fixture
@@ -161,8 +164,8 @@ def test_a_sent_temperature_is_used_and_said(forecaster: Forecaster, history: Hi
 
 @pytest.mark.parametrize(
     "temperature",
-    [np.full(23, 10.0), np.full(25, 10.0), np.r_[np.nan, np.full(23, 10.0)], np.zeros((24, 2))],
-    ids=["too short", "too long", "with NaN", "a table"],
+    [np.full(23, 10.0), np.full(25, 10.0), np.r_[np.inf, np.full(23, 10.0)], np.zeros((24, 2))],
+    ids=["too short", "too long", "infinite", "a table"],
 )
 def test_a_temperature_that_does_not_fit_is_refused(
     forecaster: Forecaster, history: History, temperature: npt.NDArray[np.float64]
@@ -170,6 +173,84 @@ def test_a_temperature_that_does_not_fit_is_refused(
     with pytest.raises(InvalidRequest) as caught:
         forecaster.forecast(history, horizon_at(2024, 6, 1, 22, hours=24), temperature=temperature)
     assert caught.value.details["field"] == "temperature"
+
+
+def test_hours_beyond_the_known_temperature_lie_between_both_ensembles(
+    forecaster: Forecaster, history: History
+) -> None:
+    # Given a weather forecast that ends after two days
+    horizon = horizon_at(2024, 6, 1, 22)
+    ending = np.where(np.arange(168) < 48, 10.0, np.nan)
+    # When
+    partly = forecaster.forecast(history, horizon, temperature=ending)
+    wholly = forecaster.forecast(history, horizon, temperature=np.full(168, 10.0))
+    without = forecaster.forecast(history, horizon)
+    # Then
+    assert partly.temperature_source is TemperatureSource.PARTIAL
+    assert partly.temperature_hours == 48
+    np.testing.assert_allclose(partly.quantiles[:42], wholly.quantiles[:42])
+    assert not np.allclose(partly.quantiles[48:], wholly.quantiles[48:])
+    assert not np.allclose(partly.quantiles[48:], without.quantiles[48:])
+    assert (np.diff(partly.quantiles, axis=1) >= 0).all()
+
+
+def test_without_recent_temperatures_the_blind_members_answer_the_unknown_hours(
+    forecaster: Forecaster, history: History
+) -> None:
+    # Given
+    horizon = horizon_at(2024, 6, 1, 22)
+    ending = np.where(np.arange(168) < 48, 10.0, np.nan)
+    unmeasured = replace(history, temperature=np.full(len(history), np.nan))
+    # When
+    partly = forecaster.forecast(unmeasured, horizon, temperature=ending)
+    wholly = forecaster.forecast(unmeasured, horizon, temperature=np.full(168, 10.0))
+    without = forecaster.forecast(unmeasured, horizon)
+    # Then the last hours before the end lead over from one to the other
+    np.testing.assert_allclose(partly.quantiles[:42], wholly.quantiles[:42])
+    np.testing.assert_array_equal(partly.quantiles[48:], without.quantiles[48:])
+    lower = np.minimum(wholly.median[42:48], without.median[42:48])
+    upper = np.maximum(wholly.median[42:48], without.median[42:48])
+    assert ((lower <= partly.median[42:48]) & (partly.median[42:48] <= upper)).all()
+
+
+def test_a_weather_forecast_every_six_hours_is_as_good_as_an_hourly_one(
+    forecaster: Forecaster, history: History
+) -> None:
+    # Given temperatures on a straight line, known at every sixth hour and the last
+    horizon = horizon_at(2024, 6, 1, 22, hours=49)
+    hourly = np.linspace(5, 20, 49)
+    rare = np.where(np.arange(49) % 6 == 0, hourly, np.nan)
+    # When
+    from_rare = forecaster.forecast(history, horizon, temperature=rare)
+    from_hourly = forecaster.forecast(history, horizon, temperature=hourly)
+    # Then
+    assert from_rare.temperature_source is TemperatureSource.REQUEST
+    np.testing.assert_allclose(from_rare.quantiles, from_hourly.quantiles, rtol=1e-5)
+
+
+def test_a_long_gap_is_not_covered(forecaster: Forecaster, history: History) -> None:
+    # Given
+    horizon = horizon_at(2024, 6, 1, 22, hours=72)
+    gappy = np.full(72, 10.0)
+    gappy[30:40] = np.nan
+    # When
+    forecast = forecaster.forecast(history, horizon, temperature=gappy)
+    # Then
+    assert np.flatnonzero(~forecast.sighted).tolist() == list(range(30, 40))
+    assert forecast.temperature_hours == 62
+
+
+def test_a_temperature_that_says_nothing_is_not_used(
+    forecaster: Forecaster, history: History
+) -> None:
+    # Given
+    horizon = horizon_at(2024, 6, 1, 22, hours=24)
+    # When
+    forecast = forecaster.forecast(history, horizon, temperature=np.full(24, np.nan))
+    # Then
+    assert forecast.temperature_source is TemperatureSource.UNUSED
+    without = forecaster.forecast(history, horizon)
+    np.testing.assert_array_equal(forecast.quantiles, without.quantiles)
 
 
 @pytest.mark.parametrize("hours", [0, -1, 169])

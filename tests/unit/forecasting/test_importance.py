@@ -27,7 +27,7 @@ def examples(make_history: Callable[..., History]) -> TrainingExamples:
     return TrainingExamples.from_grid(grid, uses_temperature=True)
 
 
-@pytest.mark.parametrize("source", list(TemperatureSource))
+@pytest.mark.parametrize("source", [TemperatureSource.REQUEST, TemperatureSource.UNUSED])
 def test_rows_are_judged_by_the_members_that_left_them_out(
     examples: TrainingExamples,
     random_weights: Weights,

@@ -291,3 +291,68 @@ def test_the_sample_that_ships_is_whole(store: InMemoryMeterStore) -> None:
         "bwdf_dma_09": "m3/h",
     }
     assert all(summary.has_temperature for summary in store.list_meters())
+
+
+class TestTemperatureForecasts:
+    DAY = (datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 1, 2, tzinfo=UTC))
+
+    def test_temperatures_after_the_last_reading_are_a_forecast(
+        self, path: Path, store: InMemoryMeterStore
+    ) -> None:
+        # Given a reading, then two hours that nobody has measured yet, the later one first
+        path.write_text(
+            HEADER
+            + line("2024-01-01T02:00:00Z", "", "4.5")
+            + line(temperature="6")
+            + line("2024-01-01T01:00:00Z", "", "5")
+        )
+        # When
+        report = import_csv(path, store)
+        # Then
+        assert (report.readings, report.forecast_temperatures, report.rejected_lines) == (1, 2, 0)
+        start, end = self.DAY
+        forecast = store.read_temperature_forecast(METER, start=start, end=end)
+        assert forecast.degrees.tolist() == [5.0, 4.5]
+        assert store.describe(METER).last_reading == start
+        assert len(store.read_history(METER)) == 1
+
+    def test_a_forecast_may_come_alone_and_again(
+        self, path: Path, store: InMemoryMeterStore
+    ) -> None:
+        # Given
+        path.write_text(HEADER + line())
+        import_csv(path, store)
+        # When
+        for degrees in ("5", "7"):
+            path.write_text(HEADER + line("2024-01-01T01:00:00Z", "", degrees))
+            assert import_csv(path, store).meters == 1
+        # Then
+        start, end = self.DAY
+        assert store.read_temperature_forecast(METER, start=start, end=end).degrees == [7.0]
+
+    def test_a_temperature_before_the_last_reading_is_no_forecast(
+        self, path: Path, store: InMemoryMeterStore
+    ) -> None:
+        # Given an hour whose consumption is missing, between two that were measured
+        path.write_text(
+            HEADER
+            + line()
+            + line("2024-01-01T01:00:00Z", "", "5")
+            + line("2024-01-01T02:00:00Z")
+            + line("2024-01-01T03:00:00Z", "x")
+        )
+        # When
+        report = import_csv(path, store)
+        # Then
+        assert [bad.line for bad in report.rejected] == [3, 5]
+        assert report.forecast_temperatures == 0
+        start, end = self.DAY
+        assert not len(store.read_temperature_forecast(METER, start=start, end=end))
+
+    def test_a_forecast_for_a_meter_without_readings_is_refused(
+        self, path: Path, store: InMemoryMeterStore
+    ) -> None:
+        path.write_text(HEADER + line(consumption="", temperature="5"))
+        with pytest.raises(DataQualityError, match="no usable reading; line 2"):
+            import_csv(path, store)
+        assert store.list_meters() == []

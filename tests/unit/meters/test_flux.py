@@ -10,9 +10,10 @@ from energy_forecasting.meters.flux import (
     meters_query,
     probe_query,
     quoted,
+    temperature_forecast_query,
     values_query,
 )
-from energy_forecasting.meters.influx_config import InfluxConfig
+from energy_forecasting.meters.influx_config import InfluxConfig, InfluxTemperatureForecast
 from energy_forecasting.meters.spans import Span
 from tests.integration.meters.influx_double import FluxParser, Refusal, unquoted
 
@@ -84,12 +85,17 @@ def test_a_hostile_name_adds_no_call_to_a_query(name: str) -> None:
         tags={"meter_id": name, "meter_type": name},
         fields={"consumption": name, "temperature": name},
     )
+    source = InfluxTemperatureForecast(
+        measurement=name, field=name, bucket=name, where={name: name}
+    )
+    weather = temperature_forecast_query(hostile, source, METER, Span())
     queries = {
         values_query(hostile, METER, name, Span()): ["from", "range", "filter", "keep"],
         edge_query(hostile, METER, "last"): ["from", "range", "filter", "last", "keep"],
         counts_query(hostile, METER): ["from", "range", "filter", "count", "keep"],
         meters_query(hostile, name): ["from", "range", "filter", "last", "keep", "group"],
         probe_query(hostile): ["from", "range", "filter", "last", "keep"],
+        weather: ["from", "range", "filter", "keep"],
     }
     for query, expected in queries.items():
         # When
