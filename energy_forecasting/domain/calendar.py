@@ -7,6 +7,7 @@ stays in UTC. On the autumn day one local hour happens twice, on the spring day 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 import holidays
@@ -46,10 +47,15 @@ class LocalCalendar:
             return np.zeros(len(wanted), dtype=bool)
         years = range(min(wanted).year, max(wanted).year + 1)
         try:
-            known = holidays.country_holidays(self.country, years=years)
+            known = _public_holidays(self.country, years)
         except NotImplementedError:  # the library does not know this country
             return np.zeros(len(wanted), dtype=bool)
         return np.array([day in known for day in wanted], dtype=bool)
+
+
+@lru_cache(maxsize=64)
+def _public_holidays(country: str, years: range) -> holidays.HolidayBase:
+    return holidays.country_holidays(country, years=years)
 
 
 def _utc_offset_s(zone: ZoneInfo, second: int) -> int:

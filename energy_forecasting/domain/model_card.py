@@ -17,6 +17,7 @@ class ForecastMethod(StrEnum):
     """What an artifact forecasts with."""
 
     QUANTILE_NETWORK = "quantile_network"  #: the ensemble of quantile networks
+    POOLED_REGRESSION = "pooled_regression"  #: young meters: learnt across meters, then adjusted
     SEASONAL_NAIVE = "seasonal_naive"  #: the value of a week ago, with calibrated intervals
 
 
@@ -67,6 +68,16 @@ class TuningReport(CardPart):
     gain: float = Field(description="1 - best tail_mase / default tail_mase")
 
 
+class BaseUsed(CardPart):
+    """The base that a young meter's model stands on; it knows no temperature."""
+
+    source: Literal["built_in", "store"] = Field(
+        description="built_in: the sample meters that ship; store: other meters of the same type"
+    )
+    meters: int = Field(description="How many meters taught it")
+    version: str | None = Field(description="Of the store's base; None for the built-in one")
+
+
 class ModelCard(CardPart):
     """One model's card."""
 
@@ -102,6 +113,9 @@ class ModelCard(CardPart):
     baseline_residuals: list[list[float]] = Field(
         description="[24][quantile] quantiles of y(t) - y(t - 168 h) by local hour, meter's unit: "
         "the intervals of the baseline, which answers should the network's forecast be absurd"
+    )
+    base: BaseUsed | None = Field(
+        default=None, description="What a pooled regression stands on; None for other methods"
     )
     tuning: TuningReport | None = None
     seed: int

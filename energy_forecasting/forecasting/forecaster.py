@@ -29,6 +29,7 @@ from energy_forecasting.forecasting.features import TemperatureScale, build_feat
 from energy_forecasting.forecasting.grid import Hours, LocalGrid, local_hour, mean_by_hour
 from energy_forecasting.forecasting.imputation import HOURS_PER_DAY, interpolate
 from energy_forecasting.forecasting.levels import at_levels, checked_levels
+from energy_forecasting.forecasting.pooled_regression import pooled_quantiles, select_features
 from energy_forecasting.forecasting.recipe import ensemble_members, member_positions
 from energy_forecasting.forecasting.seasonal_naive import (
     RESIDUAL_QUANTILES,
@@ -44,6 +45,9 @@ SILENT_DAYS_ALLOWED = 28
 
 #: A forecast further outside the training's range than its whole width is not to be believed.
 ABSURD_WIDTHS = 1.0
+
+#: A few days have not shown yet what a meter can do.
+YOUNG_READINGS, ABSURD_WIDTHS_YOUNG = 28 * HOURS_PER_DAY, 4.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -105,7 +109,10 @@ class Forecaster:
             table = self._weights[RESIDUAL_QUANTILES]
             quantiles, source = _naive(outlook, table), TemperatureSource.UNUSED
         else:
-            quantiles, source = self._network(outlook)
+            if self._card.method is ForecastMethod.POOLED_REGRESSION:
+                quantiles, source = self._pooled(outlook), TemperatureSource.UNUSED
+            else:
+                quantiles, source = self._network(outlook)
             if self._is_absurd(quantiles):
                 is_baseline = True
                 table = np.array(self._card.baseline_residuals)
@@ -144,9 +151,22 @@ class Forecaster:
     def _is_absurd(self, quantiles: Values) -> bool:
         """Whether a forecast leaves what the meter has ever shown by ABSURD_WIDTHS of its range."""
         data = self._card.data
-        margin = ABSURD_WIDTHS * max(data.highest - data.lowest, self._card.scale)
+        widths = ABSURD_WIDTHS_YOUNG if data.readings < YOUNG_READINGS else ABSURD_WIDTHS
+        margin = widths * max(data.highest - data.lowest, self._card.scale)
         is_sane = (quantiles >= data.lowest - margin) & (quantiles <= data.highest + margin)
         return not bool(is_sane.all())  # NaN is not sane either
+
+    def _pooled(self, outlook: _Outlook) -> Values:
+        card = self._card
+        built = build_features(
+            outlook.grid,
+            np.array([outlook.origin]),
+            int(outlook.leads.max()) + 1,
+            scale=card.scale,
+        )
+        features = select_features(built, card.feature_names)
+        departures = pooled_quantiles(self._weights, features)
+        return (built.base[0][:, None] + departures * card.scale)[outlook.leads]
 
     def _network(self, outlook: _Outlook) -> tuple[Values, TemperatureSource]:
         card = self._card

@@ -60,11 +60,11 @@ LATEST_FORTNIGHTS = 2
 #: Standardised features are clipped here, so that a spike cannot dominate.
 FEATURE_CLIP = 5.0
 
-#: With less history the network loses to the seasonal naive.
+#: With less history the network loses to the pooled regression.
 NETWORK_NEEDS_DAYS = 14 * 7
 
-#: The seasonal naive needs last week's values and two weeks of their errors.
-NAIVE_NEEDS_DAYS = 21
+#: The pooled regression needs to have seen each hour of the day twice.
+YOUNG_NEEDS_DAYS = 2
 
 #: Older readings are not learnt from; they would cost memory and describe another building.
 LONGEST_HISTORY_DAYS = 3 * 366

@@ -1,6 +1,7 @@
 """Training one meter: fit what its history allows, keep what serves best, say why on the card.
 
-The network serves only where it beats the seasonal naive on hours that it did not learn.
+The network, or the pooled regression of a younger meter, serves only where it beats the seasonal
+naive on hours that it did not learn.
 Importing this module imports TensorFlow. A training cannot be interrupted within a step; the
 listener may end it between steps by raising.
 """
@@ -17,7 +18,7 @@ import numpy as np
 from energy_forecasting.domain.calendar import LocalCalendar
 from energy_forecasting.domain.forecasts import QUANTILE_LEVELS
 from energy_forecasting.domain.meters import Meter, MeterProfile
-from energy_forecasting.domain.model_card import DataSpan, ForecastMethod, ModelCard
+from energy_forecasting.domain.model_card import BaseUsed, DataSpan, ForecastMethod, ModelCard
 from energy_forecasting.domain.readings import History, to_datetime
 from energy_forecasting.domain.trainings import ProgressListener, TrainingOptions, TrainingPhase
 from energy_forecasting.forecasting.fitted_model import FittedModel
@@ -26,15 +27,17 @@ from energy_forecasting.forecasting.naive_network import build_naive_network
 from energy_forecasting.forecasting.naive_training import fit_naive
 from energy_forecasting.forecasting.network import assign_weights, build_network
 from energy_forecasting.forecasting.network_training import fit_network
+from energy_forecasting.forecasting.pooled_base import StoreBase
+from energy_forecasting.forecasting.pooled_network import build_pooled_network
 from energy_forecasting.forecasting.progress import ProgressPlan
 from energy_forecasting.forecasting.recipe import (
     LONGEST_HISTORY_DAYS,
-    NETWORK_NEEDS_DAYS,
     TUNING_NEEDS_DAYS,
     ensemble_members,
 )
 from energy_forecasting.forecasting.seasonal_naive import RESIDUAL_QUANTILES
 from energy_forecasting.forecasting.validation import HistorySummary, validate_history
+from energy_forecasting.forecasting.young_training import fit_young
 
 _SOFTWARE = ("tensorflow", "keras", "keras-tuner", "numpy")
 
@@ -53,6 +56,8 @@ def train(
     profile: MeterProfile,
     options: TrainingOptions,
     listener: ProgressListener,
+    *,
+    base: StoreBase | None = None,
 ) -> TrainedModel:
     """Train one meter.
 
@@ -63,9 +68,11 @@ def train(
         options: tuning trials and seed.
         listener: called at least twice a second with the share of the work done; an exception
             that it raises ends the training and reaches the caller.
+        base: what other meters of the type taught, for a short history; None means the sample
+            meters that ship.
 
     Raises:
-        InsufficientData: less than three weeks of history.
+        InsufficientData: less than two days of history.
         DataQualityError: constant, infinite or mostly missing.
         TrainingFailed: training diverged.
     """
@@ -78,12 +85,11 @@ def train(
     calendar = LocalCalendar(timezone=profile.timezone, country=profile.country)
     grid = LocalGrid.from_history(recent, calendar)
     naive = fit_naive(grid)
-    fitted = naive
-    reason = (
-        f"The history has {summary.days:.0f} days; the network needs {NETWORK_NEEDS_DAYS} "
-        "to beat last week's values."
-    )
-    if summary.enough_for_network:
+    used: BaseUsed | None = None
+    if not summary.enough_for_network:
+        young = fit_young(grid, meter, naive=naive, days=summary.days, base=base)
+        fitted, reason, used = young.model, young.reason, young.base
+    else:
         network = fit_network(
             grid,
             uses_temperature=summary.has_temperature,
@@ -114,6 +120,7 @@ def train(
         temperature_std=fitted.temperature_scale.std if fitted.temperature_scale else None,
         quantile_levels=list(QUANTILE_LEVELS),
         calibration={source.value: factors for source, factors in fitted.calibration.items()},
+        base=used,
         baseline_residuals=np.round(naive.weights[RESIDUAL_QUANTILES], 6).tolist(),
         tuning=fitted.tuning,
         seed=options.seed,
@@ -140,6 +147,8 @@ def _better_of(network: FittedModel, *, naive: FittedModel) -> tuple[FittedModel
 
 
 def _to_keras(fitted: FittedModel) -> keras.Model:
+    if fitted.method is ForecastMethod.POOLED_REGRESSION:
+        return build_pooled_network(fitted.weights)
     if fitted.method is ForecastMethod.SEASONAL_NAIVE:
         return build_naive_network(np.asarray(fitted.weights[RESIDUAL_QUANTILES]))
     members = ensemble_members(uses_temperature=fitted.temperature_scale is not None)

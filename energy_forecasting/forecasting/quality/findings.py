@@ -69,8 +69,8 @@ def _of_length(
         yield _finding(
             FindingCode.SHORT_HISTORY,
             Severity.WARNING,
-            f"The history holds {measures.days:.0f} days; below {NETWORK_NEEDS_DAYS} days only "
-            "the seasonal naive, last week's value, can be served.",
+            f"The history holds {measures.days:.0f} days; below {NETWORK_NEEDS_DAYS} days a "
+            "regression learnt mostly from other meters serves, which knows no temperature.",
         )
 
 

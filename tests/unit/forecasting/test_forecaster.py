@@ -17,6 +17,22 @@ from energy_forecasting.domain.horizons import Horizon
 from energy_forecasting.domain.model_card import ForecastMethod, ModelCard
 from energy_forecasting.domain.readings import HOUR, History, to_datetime
 from energy_forecasting.forecasting.forecaster import RECENT_DAYS, Forecaster
+from energy_forecasting.forecasting.pooled_regression import (
+    COEFFICIENTS,
+    QUANTILES,
+    SELECTION,
+    SPREAD,
+    selection_of,
+)
+
+#: Enough for the dispersions; the order does not matter.
+POOLED_NAMES = (
+    "lead",
+    "hour_sin_1",
+    "days_mean",
+    *(f"week_{ago}" for ago in (1, 2, 3)),
+    *(f"day_{ago}" for ago in range(1, 8)),
+)
 
 CardFactory = Callable[..., ModelCard]
 Weights = Mapping[str, npt.NDArray[np.float32]]
@@ -25,6 +41,20 @@ Weights = Mapping[str, npt.NDArray[np.float32]]
 @pytest.fixture
 def forecaster(make_card: CardFactory, random_weights: Weights) -> Forecaster:
     return Forecaster(make_card(), random_weights)
+
+
+@pytest.fixture
+def weights_of_all_methods(random_weights: Weights) -> Weights:
+    generator = np.random.default_rng(0)
+    count = len(POOLED_NAMES)
+    return {
+        **random_weights,
+        "residual_quantiles/kernel": np.tile(np.linspace(-9, 9, 9, dtype=np.float32), (24, 1)),
+        COEFFICIENTS: generator.normal(0, 0.2, (7, count)).astype(np.float32),
+        SPREAD: generator.uniform(0, 1, (7, 3)).astype(np.float32),
+        QUANTILES: np.sort(generator.normal(0, 1, (7, 9)), axis=1).astype(np.float32),
+        SELECTION: selection_of(POOLED_NAMES).astype(np.float32),
+    }
 
 
 @pytest.fixture
@@ -45,15 +75,17 @@ def horizon_at(*origin: int, hours: int = 168) -> Horizon:
 @pytest.mark.parametrize("method", list(ForecastMethod))
 def test_forecast_hours_are_consecutive_ordered_and_not_negative(
     make_card: CardFactory,
-    random_weights: Weights,
+    weights_of_all_methods: Weights,
     history: History,
     origin: tuple[int, ...],
     method: ForecastMethod,
 ) -> None:
     # Given
-    table = np.tile(np.linspace(-9, 9, 9, dtype=np.float32), (24, 1))
-    weights = {**random_weights, "residual_quantiles/kernel": table}
-    forecaster = Forecaster(make_card(method=method), weights)
+    names = {"feature_names": list(POOLED_NAMES)}
+    is_pooled = method is ForecastMethod.POOLED_REGRESSION
+    forecaster = Forecaster(
+        make_card(method=method, **(names if is_pooled else {})), weights_of_all_methods
+    )
     horizon = horizon_at(*origin)
     # When
     forecast = forecaster.forecast(history, horizon, levels=(0.05, 0.1, 0.5, 0.9, 0.95))
