@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from energy_forecasting.meters.store import MeterStore
+from energy_forecasting.registry.base_registry import BaseRegistry
 from energy_forecasting.registry.model_registry import ModelRegistry
 from energy_forecasting.settings import Settings
 from energy_forecasting.tasks.admission import AdmissionDesk
@@ -20,3 +21,4 @@ class ApiServices:
     desk: AdmissionDesk
     meters: MeterStore
     models: ModelRegistry
+    bases: BaseRegistry

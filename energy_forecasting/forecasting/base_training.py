@@ -5,7 +5,7 @@ spread come from coefficients of the *other* meters, for that is how the base me
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -86,6 +86,9 @@ def learn_base(
         known: a base whose meters are added.
         on_progress: called with the share done, 0 to 1.
     """
+    if known is not None:  # a meter counts once
+        others = {name: sums for name, sums in known.meters.items() if name not in rows}
+        known = replace(known, meters=others) if others else None
     names = next(iter(rows.values())).names
     selection = selection_of(names)
     days = {meter: lead_days(own.features, selection) for meter, own in rows.items()}

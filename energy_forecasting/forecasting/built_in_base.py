@@ -38,7 +38,7 @@ def built_in_base() -> PooledBase:
             f"({type(error).__name__}); restore data/{_READINGS.name} and data/{_PROFILES.name}.",
             path=str(_READINGS),
         ) from error
-    rows = {f"sample:{meter}": base_rows(grid, meters=len(grids)) for meter, grid in grids.items()}
+    rows = {meter: base_rows(grid, meters=len(grids)) for meter, grid in grids.items()}
     return learn_base(rows).base
 
 

@@ -166,7 +166,8 @@ class Forecaster:
         )
         features = select_features(built, card.feature_names)
         departures = pooled_quantiles(self._weights, features)
-        return (built.base[0][:, None] + departures * card.scale)[outlook.leads]
+        quantiles: Values = built.base[0][:, None] + departures * card.scale
+        return quantiles[outlook.leads]
 
     def _network(self, outlook: _Outlook) -> tuple[Values, TemperatureSource]:
         card = self._card

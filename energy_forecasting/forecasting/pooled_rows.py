@@ -7,7 +7,7 @@ young meter's rows cannot leak and look exactly like those of its forecasts.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -52,7 +52,7 @@ class PooledRows:
                 all that a forecast looks at.
         """
         leads = np.arange(MAX_HORIZON_HOURS)
-        columns: dict[str, list[Values]] = {}
+        columns: dict[str, list[Any]] = {}
         names: tuple[str, ...] = ()
         for number, origin in enumerate(origins):
             weeks = weeks_known[number % len(weeks_known)]
@@ -62,7 +62,7 @@ class PooledRows:
             base, targets = built.base[0], origin + leads
             actual = grid.consumption[np.minimum(targets, len(grid) - 1)]
             known = (targets < len(grid)) & np.isfinite(actual)
-            values = {
+            values: dict[str, Any] = {
                 "features": select_features(built, names),
                 "departures": (actual - base) / scale,
                 "origins": np.full(len(leads), origin),
@@ -72,11 +72,8 @@ class PooledRows:
             }
             for name, column in values.items():
                 columns.setdefault(name, []).append(column[known])
-        return cls(
-            names=names,
-            scale=scale,
-            **{name: np.concatenate(parts) for name, parts in columns.items()},
-        )
+        together: dict[str, Any] = {name: np.concatenate(part) for name, part in columns.items()}
+        return cls(names=names, scale=scale, **together)
 
     def __len__(self) -> int:
         return len(self.departures)

@@ -37,7 +37,8 @@ def fit_young(
         StorageFailed: the sample meters are not there.
     """
     built_in = built_in_base()
-    known, used = built_in, BaseUsed(source="built_in", meters=len(built_in.meters), version=None)
+    known = built_in.without(str(meter))
+    used = BaseUsed(source="built_in", meters=len(known.meters), version=None)
     if base is not None and base.base.names == built_in.names:
         known = base.base.without(str(meter))
         used = _store_base_used(base, known, built_in)

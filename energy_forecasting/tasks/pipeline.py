@@ -14,6 +14,7 @@ from typing import Any
 
 import structlog
 
+from energy_forecasting.domain.base_card import BASE_METER_ID
 from energy_forecasting.domain.errors import EnergyForecastingError, TrainingFailed
 from energy_forecasting.domain.meters import Meter, MeterProfile, MeterSummary
 from energy_forecasting.domain.model_card import ModelCard
@@ -23,6 +24,7 @@ from energy_forecasting.domain.trainings import TrainingOptions, TrainingPhase, 
 from energy_forecasting.forecasting.validation import validate_history
 from energy_forecasting.meters.store import MeterStore
 from energy_forecasting.registry.model_registry import ModelRegistry
+from energy_forecasting.tasks.base_building import BaseBuilder
 from energy_forecasting.tasks.queue import TrainingQueue
 from energy_forecasting.tasks.task_store import Claim, TaskGone, TaskStore
 from energy_forecasting.tasks.trainer_process import TrainingJob
@@ -60,6 +62,7 @@ class TrainingPipeline:
         trainers: TrainerPool,
         registry: ModelRegistry,
         heart: WorkerHeart,
+        base_builder: BaseBuilder,
         history_days: int,
         must_stop: Callable[[], bool],
     ) -> None:
@@ -69,6 +72,7 @@ class TrainingPipeline:
         self._trainers = trainers
         self._registry = registry
         self._heart = heart
+        self._base_builder = base_builder
         self._history = timedelta(days=history_days)
         self._must_stop = must_stop
 
@@ -95,7 +99,10 @@ class TrainingPipeline:
     def _run_claimed(self, claim: Claim, running: RunningTask) -> None:
         logger.info("Starting model training task", attempt=claim.attempt)
         try:
-            self._train_and_publish(claim, running)
+            if claim.meter.meter_id == BASE_METER_ID:
+                self._learn_base(claim, running)
+            else:
+                self._train_and_publish(claim, running)
         except TaskGone as gone:
             logger.info("Training abandoned", reason=gone.reason)
         except WorkerStopping:
@@ -118,17 +125,43 @@ class TrainingPipeline:
         self._enter(claim, running, Stage.VALIDATING_DATA)
         profile = fetched.summary.profile
         hourly = to_hourly(fetched.history, profile.reading_kind)
-        validate_history(hourly, profile)
+        is_young = not validate_history(hourly, profile).enough_for_network
+        base = self._base_builder.bases.find(claim.meter.meter_type) if is_young else None
+        advice = self._base_builder.advice(claim.meter) if is_young else None
         self._enter(claim, running, Stage.TRAINING_MODEL)
         started = time.monotonic()
         incoming = self._registry.incoming_path()
         try:
-            card = self._train(claim, running, profile, hourly, incoming)
+            card = self._train(claim, running, profile, hourly, incoming, base=base)
             training_seconds = time.monotonic() - started
             self._enter(claim, running, Stage.SAVING_MODEL)
-            self._publish(claim, incoming, card, fetched, training_seconds)
+            self._publish(claim, incoming, card, fetched, training_seconds, advice=advice)
         finally:
             incoming.unlink(missing_ok=True)
+
+    def _learn_base(self, claim: Claim, running: RunningTask) -> None:
+        def report(progress: TrainingProgress) -> None:
+            message = f"Learning from the meters... {progress.phase}"
+            self._store.report_training(claim, progress.fraction, message)
+
+        def raise_if_gone() -> None:
+            running.raise_if_gone()
+            if self._must_stop():
+                raise WorkerStopping
+
+        built = self._base_builder.build(
+            claim.meter.meter_type,
+            enter=lambda stage: self._enter(claim, running, stage),
+            on_progress=report,
+            raise_if_gone=raise_if_gone,
+        )
+        try:
+            self._store.succeed(claim, built.result)
+        except TaskGone:
+            self._base_builder.bases.retract(built.publication)
+            raise
+        self._base_builder.bases.settle(built.publication)
+        logger.info("Base learnt and saved", **built.result["details"])
 
     def _fetch(self, claim: Claim, running: RunningTask) -> Fetched:
         self._enter(claim, running, Stage.CONNECTING)
@@ -149,6 +182,8 @@ class TrainingPipeline:
         profile: MeterProfile,
         hourly: History,
         incoming: Path,
+        *,
+        base: Path | None,
     ) -> ModelCard:
         job = TrainingJob(
             meter=claim.meter,
@@ -156,6 +191,7 @@ class TrainingPipeline:
             history=hourly,
             options=TrainingOptions(max_trials=int(claim.options.get("max_trials", 0))),
             artifact=incoming,
+            base=base,
         )
         reported: tuple[int, TrainingPhase | None] = (training_progress(0.0), None)
 
@@ -181,14 +217,19 @@ class TrainingPipeline:
         card: ModelCard,
         fetched: Fetched,
         training_seconds: float,
+        *,
+        advice: str | None,
     ) -> None:
         publication = self._registry.publish(incoming, card)
         path = _shown_path(publication.champion)
-        result = {
+        result: dict[str, Any] = {
             "status": "success",
             "message": f"Model trained and saved at {path}",
             "details": _result_details(claim.meter, card, fetched, path, training_seconds),
         }
+        if advice:
+            result["details"]["advice"] = advice
+            logger.info("A base would help this meter", advice=advice)
         try:
             self._store.succeed(claim, result)
         except TaskGone:
@@ -283,4 +324,5 @@ def _result_details(
         "model_version": card.version,
         "method": card.method,
         "skill": card.skill.model_dump() if card.skill else None,
+        "base": card.base.model_dump() if card.base else None,
     }

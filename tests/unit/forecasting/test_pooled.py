@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
@@ -30,7 +31,7 @@ from energy_forecasting.forecasting.scale import seasonal_scale
 from energy_forecasting.forecasting.young_training import fit_young
 
 HistoryFactory = Callable[..., History]
-UTC = LocalCalendar(timezone="UTC", country=None)
+UTC_CLOCK = LocalCalendar(timezone="UTC", country=None)
 METER = Meter(meter_type="electricity", meter_id="meter_1")
 
 
@@ -39,13 +40,23 @@ def store_base(make_history: HistoryFactory) -> StoreBase:
     """Return a base of five made-up meters, METER among them."""
     grids = {
         f"electricity/meter_{number}": LocalGrid.from_history(
-            make_history(days=80, seed=number), UTC
+            make_history(days=80, seed=number), UTC_CLOCK
         )
         for number in range(1, 6)
     }
     rows = {meter: base_rows(grid, meters=len(grids)) for meter, grid in grids.items()}
     learnt = learn_base(rows, known=built_in_base())
-    card = BaseCard.model_construct(version="v1", meters=list(grids))
+    card = BaseCard(
+        meter_type="electricity",
+        version="v1",
+        learnt_at=datetime(2026, 1, 15, tzinfo=UTC),
+        meters=list(grids),
+        skipped={},
+        rows=learnt.rows,
+        mase=learnt.mase,
+        naive_mase=learnt.naive_mase,
+        skill=0.1,
+    )
     return StoreBase(card=card, base=learnt.base)
 
 
@@ -117,7 +128,7 @@ def test_spread_and_quantiles_cover_what_they_claim() -> None:
 
 def test_rows_know_nothing_from_their_origin_on(make_history: HistoryFactory) -> None:
     # Given a meter of twenty days, and the same with another end
-    grid = LocalGrid.from_history(make_history(days=20), UTC)
+    grid = LocalGrid.from_history(make_history(days=20), UTC_CLOCK)
     other = grid.consumption.copy()
     other[10 * 24 + 5 :] = 1e6
     # When rows of day 10 are built
@@ -130,7 +141,7 @@ def test_rows_know_nothing_from_their_origin_on(make_history: HistoryFactory) ->
 
 
 def test_a_row_may_know_fewer_weeks_than_there_are(make_history: HistoryFactory) -> None:
-    grid = LocalGrid.from_history(make_history(days=60), UTC)
+    grid = LocalGrid.from_history(make_history(days=60), UTC_CLOCK)
 
     known = grid_before(grid, 50 * 24, weeks=2)
 
@@ -140,7 +151,7 @@ def test_a_row_may_know_fewer_weeks_than_there_are(make_history: HistoryFactory)
 
 @pytest.mark.parametrize("days", [2, 30])
 def test_the_same_readings_give_the_same_model(make_history: HistoryFactory, days: int) -> None:
-    grid = LocalGrid.from_history(make_history(days=days), UTC)
+    grid = LocalGrid.from_history(make_history(days=days), UTC_CLOCK)
 
     first, second = (fit_pooled(grid, built_in_base()) for _ in range(2))
 
@@ -152,7 +163,7 @@ def test_the_skill_is_of_weeks_left_out(make_history: HistoryFactory) -> None:
     # Given pure noise, from which nothing can be learnt
     history = make_history(days=60)
     noise = np.random.default_rng(1).normal(10, 1, len(history))
-    grid = LocalGrid.from_history(replace(history, consumption=noise), UTC)
+    grid = LocalGrid.from_history(replace(history, consumption=noise), UTC_CLOCK)
     # When
     skill = fit_pooled(grid, built_in_base()).skill
     # Then the mean is the best forecast: 1 / sqrt(2) of the naive's error, and not less
@@ -166,7 +177,7 @@ def test_a_base_helps_a_young_meter_and_forgets_the_meter_itself(
     make_history: HistoryFactory, store_base: StoreBase
 ) -> None:
     # Given METER as it was in its first days
-    grid = LocalGrid.from_history(make_history(days=10, seed=1), UTC)
+    grid = LocalGrid.from_history(make_history(days=10, seed=1), UTC_CLOCK)
     # When
     young = fit_young(grid, METER, naive=fit_naive(grid), days=10, base=store_base)
     stranger = Meter(meter_type="electricity", meter_id="new")
@@ -182,7 +193,7 @@ def test_a_base_helps_a_young_meter_and_forgets_the_meter_itself(
 def test_a_base_of_other_features_is_not_used(
     make_history: HistoryFactory, store_base: StoreBase
 ) -> None:
-    grid = LocalGrid.from_history(make_history(days=10), UTC)
+    grid = LocalGrid.from_history(make_history(days=10), UTC_CLOCK)
     old = replace(store_base, base=replace(store_base.base, names=("before",)))
 
     young = fit_young(grid, METER, naive=fit_naive(grid), days=10, base=old)
