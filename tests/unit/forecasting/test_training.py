@@ -21,7 +21,7 @@ from energy_forecasting.forecasting.examples import TrainingExamples
 from energy_forecasting.forecasting.forecaster import Forecaster
 from energy_forecasting.forecasting.grid import LocalGrid
 from energy_forecasting.forecasting.network import weights_of
-from energy_forecasting.forecasting.recipe import Settings
+from energy_forecasting.forecasting.recipe import NETWORK_NEEDS_DAYS, Settings
 from energy_forecasting.forecasting.training import train
 from energy_forecasting.forecasting.warm_up import warm_up
 from energy_forecasting.registry.artifact import read_card, read_weights, write_card
@@ -90,7 +90,7 @@ def test_a_real_meter_is_trained_saved_and_forecast_better_than_last_week(
 
 def test_the_same_history_and_seed_give_the_same_model(make_history: HistoryFactory) -> None:
     # Given
-    history = make_history(days=100)
+    history = make_history(days=NETWORK_NEEDS_DAYS)
     # When
     first = train(history, METER, LONDON, UNTUNED, nothing)
     second = train(history, METER, LONDON, UNTUNED, nothing)
@@ -113,7 +113,7 @@ def test_tuning_is_reported_on_the_card_and_progress_never_turns_back(
         reports.append((time.perf_counter(), progress))
 
     # When
-    trained = train(make_history(days=150), METER, LONDON, TrainingOptions(max_trials=2), listen)
+    trained = train(make_history(days=NETWORK_NEEDS_DAYS), METER, LONDON, TrainingOptions(max_trials=2), listen)
     # Then
     assert trained.card.tuning is not None
     assert len(trained.card.tuning.trials) == 3
@@ -133,7 +133,7 @@ def test_a_listener_can_end_a_training(make_history: HistoryFactory) -> None:
 
     # Then
     with pytest.raises(Cancelled):
-        train(make_history(days=150), METER, LONDON, TrainingOptions(max_trials=1), cancel)
+        train(make_history(days=NETWORK_NEEDS_DAYS), METER, LONDON, TrainingOptions(max_trials=1), cancel)
 
 
 @pytest.mark.parametrize(("days", "has_skill"), [(2, False), (5, False), (14, False), (42, True)])
@@ -154,7 +154,7 @@ def test_a_young_meter_gets_a_regression_learnt_from_others(
     assert card.method is ForecastMethod.POOLED_REGRESSION
     assert f"{days} days" in card.method_reason
     assert "4 sample meters" in card.method_reason
-    assert "98" in card.method_reason
+    assert f"needs {NETWORK_NEEDS_DAYS}" in card.method_reason
     assert card.base is not None
     assert card.base.source == "built_in"
     assert not card.uses_temperature
@@ -206,7 +206,7 @@ def test_a_meter_that_repeats_its_week_is_left_to_the_seasonal_naive(
     make_history: HistoryFactory,
 ) -> None:
     # Given a meter without noise or weather
-    history = make_history(days=120)
+    history = make_history(days=NETWORK_NEEDS_DAYS)
     hours = np.arange(len(history))
     habit = 2 + np.sin(2 * np.pi * hours / 168)
     # When
@@ -218,7 +218,7 @@ def test_a_meter_that_repeats_its_week_is_left_to_the_seasonal_naive(
 
 def test_gaps_spikes_and_a_zero_summer_are_survived(make_history: HistoryFactory) -> None:
     # Given a gas meter with a fifth missing, spikes, three months of zeros, half the temperatures
-    history = make_history(days=200)
+    history = make_history(days=NETWORK_NEEDS_DAYS)
     generator = np.random.default_rng(0)
     consumption = np.maximum(history.consumption, 0)
     consumption[80 * 24 : 170 * 24] = 0.0

@@ -16,9 +16,9 @@ PROFILE = MeterProfile(unit="kWh")
 
 
 def test_a_good_history_is_summed_up(make_history: HistoryFactory) -> None:
-    summary = validate_history(make_history(days=120), PROFILE)
-    assert summary.days == 120
-    assert summary.readings == 120 * 24
+    summary = validate_history(make_history(days=224), PROFILE)
+    assert summary.days == 224
+    assert summary.readings == 224 * 24
     assert summary.missing_share == 0
     assert summary.has_temperature
     assert summary.enough_for_network
