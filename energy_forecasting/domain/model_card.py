@@ -39,9 +39,10 @@ class DataSpan(CardPart):
 
 
 class Skill(CardPart):
-    """Out-of-fold error: each hour predicted by members that did not see its fortnight.
+    """Out-of-fold error: each hour predicted by what did not learn from its fortnight.
 
-    The last four weeks are not scored, because every member learns from them.
+    The network does not score the last four weeks, because every member learns from them; the
+    regression of a young meter leaves out weeks, and does not score the first one.
     """
 
     mase: float = Field(description="Mean absolute error / the naive's in-sample error")
@@ -100,8 +101,11 @@ class ModelCard(CardPart):
         default=None, description="With the true temperature ahead; None when it is not used"
     )
     uses_temperature: bool
-    feature_names: list[str] = Field(description="Inputs of the network, in order")
-    scale: float = Field(description="Mean |y(t) - y(t - 168 h)| of the history, meter's unit")
+    feature_names: list[str] = Field(description="Inputs of the model, in order")
+    scale: float = Field(
+        description="Mean |y(t) - y(t - 168 h)| of the history, meter's unit; below ten days of "
+        "history how days differ"
+    )
     non_negative: bool = Field(description="Whether forecasts are floored at zero")
     temperature_mean: float | None = None
     temperature_std: float | None = None

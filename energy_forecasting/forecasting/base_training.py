@@ -57,17 +57,18 @@ class LearntBase:
 
 def base_rows(grid: LocalGrid, *, meters: int) -> PooledRows:
     """Return a meter's rows, thinned out so that ``meters`` of them fit into memory."""
-    origins = min(_ORIGINS_PER_METER, max(_ORIGINS_IN_ALL // meters, len(_WEEKS_KNOWN)))
+    count = min(_ORIGINS_PER_METER, max(_ORIGINS_IN_ALL // meters, len(_WEEKS_KNOWN)))
     first = np.flatnonzero(np.isfinite(grid.consumption))[0]
     days = np.arange(4 * 7 + first // HOURS_PER_DAY + 1, len(grid) // HOURS_PER_DAY - 1)
-    days = np.unique(days[np.linspace(0, len(days) - 1, origins).astype(int)])
+    days = np.unique(days[np.linspace(0, len(days) - 1, count).astype(int)])
     # Half of the origins of each kind stand at midnight; steps of 7 reach all other hours.
     number = np.arange(len(days))
     at_midnight = number // len(_WEEKS_KNOWN) % 2 == 0
     hours = np.where(at_midnight, 0, number * 7 % HOURS_PER_DAY)
+    origins = (days * HOURS_PER_DAY + hours).tolist()
     return PooledRows.of(
         grid,
-        [int(origin) for origin in days * HOURS_PER_DAY + hours if _is_known(grid, int(origin))],
+        [origin for origin in origins if _is_known(grid, origin)] or origins[-1:],
         scale=seasonal_scale(grid.consumption),
         weeks_known=_WEEKS_KNOWN,
     )
@@ -101,7 +102,7 @@ def learn_base(
         - np.einsum(
             "nf,nf->n",
             own.features,
-            solve_coefficients(everything + parts[meter].worth(-parts[meter].rows))[days[meter]],
+            solve_coefficients(everything - parts[meter])[days[meter]],
         )
         for meter, own in rows.items()
     }

@@ -41,7 +41,10 @@ from energy_forecasting.forecasting.scale import seasonal_scale
 STRENGTH = np.array([500.0, *[1500.0] * (LEAD_DAYS - 1)])
 
 #: The same for the spread and for the quantiles of residuals.
-SPREAD_STRENGTH = np.full(LEAD_DAYS, 1000.0)
+SPREAD_STRENGTH = np.full(LEAD_DAYS, 3000.0)
+
+#: The future differs more from the past than one week from the others; the next day hardly.
+INFLATION = np.array([1.0, *[1.04] * (LEAD_DAYS - 1)])[:, None]
 
 #: With less, weeks left out would leave nothing to learn from.
 JUDGED_FROM_DAYS = 28
@@ -65,7 +68,7 @@ def fit_pooled(grid: LocalGrid, base: PooledBase) -> FittedModel:
     tables = {
         COEFFICIENTS: solve_coefficients(prior.location.worth(STRENGTH)),
         SPREAD: fit_spread(*_no_rows(3), prior=prior.spread.worth(SPREAD_STRENGTH))[0],
-        QUANTILES: quantiles_of(prior.counts),
+        QUANTILES: INFLATION * quantiles_of(prior.counts),
         SELECTION: selection,
     }
     skill: Skill | None = None
@@ -101,7 +104,11 @@ def _fitted_tables(
     own = count_residuals(residuals, spread_of(dispersion, factors, days), days)
     known = prior.counts.sum(axis=1, keepdims=True)
     counts = own + prior.counts * SPREAD_STRENGTH[:, None] / np.maximum(known, 1.0)
-    return {COEFFICIENTS: coefficients, SPREAD: factors, QUANTILES: quantiles_of(counts)}
+    return {
+        COEFFICIENTS: coefficients,
+        SPREAD: factors,
+        QUANTILES: INFLATION * quantiles_of(counts),
+    }
 
 
 def _left_out_residuals(

@@ -3,6 +3,7 @@
 import itertools
 import os
 from collections.abc import Iterator
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,8 @@ def worker(own_settings: Settings) -> Iterator[bootstrap.WorkerRuntime]:
     runtime.start()
     yield runtime
     runtime.close()
+    # It holds TensorFlow and would give it to the light trainers of other tests.
+    forkserver._forkserver._stop()  # type: ignore[attr-defined]
 
 
 def finished(

@@ -398,7 +398,11 @@ def test_a_base_cancelled_while_it_is_learnt_is_not_published(
 ) -> None:
     del gas_meters
     task_id = world.store.admit(GAS_BASE, {}).task_id
-    world.trainers.before_return = lambda: world.store.cancel(task_id) and None
+
+    def cancel() -> None:
+        world.store.cancel(task_id)
+
+    world.trainers.before_return = cancel
 
     assert world.run(task_id).status is Stage.CANCELLED
     assert world.bases.find("gas") is None

@@ -75,7 +75,7 @@ def test_pooled_moments_are_those_of_the_stacked_rows() -> None:
     # Then they give what all rows give at once, and taking one away leaves the other
     whole = Moments.of(design, target, weights, days)
     np.testing.assert_allclose(pooled, solve_coefficients(whole))
-    left = whole + parts[1].worth(-parts[1].rows)
+    left = whole - parts[1]
     np.testing.assert_allclose(solve_coefficients(left), solve_coefficients(parts[0]))
 
 
@@ -147,6 +147,19 @@ def test_a_row_may_know_fewer_weeks_than_there_are(make_history: HistoryFactory)
 
     assert np.isfinite(known.consumption).sum() == 14 * 24
     np.testing.assert_array_equal(known.consumption[-14 * 24 :], grid.consumption[36 * 24 : 1200])
+
+
+def test_a_gap_behind_the_first_days_is_survived(make_history: HistoryFactory) -> None:
+    # Given two days, of whose second one only the last hour is known
+    history = make_history(days=2)
+    consumption = history.consumption.copy()
+    consumption[24:47] = np.nan
+    grid = LocalGrid.from_history(replace(history, consumption=consumption), UTC_CLOCK)
+    # When
+    model = fit_pooled(grid, built_in_base())
+    # Then
+    assert all(np.isfinite(table).all() for table in model.weights.values())
+    assert model.scale > 0
 
 
 @pytest.mark.parametrize("days", [2, 30])

@@ -113,7 +113,9 @@ def test_tuning_is_reported_on_the_card_and_progress_never_turns_back(
         reports.append((time.perf_counter(), progress))
 
     # When
-    trained = train(make_history(days=NETWORK_NEEDS_DAYS), METER, LONDON, TrainingOptions(max_trials=2), listen)
+    trained = train(
+        make_history(days=NETWORK_NEEDS_DAYS), METER, LONDON, TrainingOptions(max_trials=2), listen
+    )
     # Then
     assert trained.card.tuning is not None
     assert len(trained.card.tuning.trials) == 3
@@ -133,7 +135,13 @@ def test_a_listener_can_end_a_training(make_history: HistoryFactory) -> None:
 
     # Then
     with pytest.raises(Cancelled):
-        train(make_history(days=NETWORK_NEEDS_DAYS), METER, LONDON, TrainingOptions(max_trials=1), cancel)
+        train(
+            make_history(days=NETWORK_NEEDS_DAYS),
+            METER,
+            LONDON,
+            TrainingOptions(max_trials=1),
+            cancel,
+        )
 
 
 @pytest.mark.parametrize(("days", "has_skill"), [(2, False), (5, False), (14, False), (42, True)])
