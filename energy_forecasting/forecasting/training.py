@@ -1,7 +1,7 @@
 """Training one meter: fit what its history allows, keep what serves best, say why on the card.
 
-The network, or the pooled regression of a younger meter, serves only where it beats the seasonal
-naive on hours that it did not learn.
+The network serves only where it beats the seasonal naive on hours that it did not learn, the
+regression of a younger meter unless the naive is much better there.
 Importing this module imports TensorFlow. A training cannot be interrupted within a step; the
 listener may end it between steps by raising.
 """
@@ -66,8 +66,9 @@ def train(
         meter: whose readings they are.
         profile: time zone, country and unit.
         options: tuning trials and seed.
-        listener: called at least twice a second with the share of the work done; an exception
-            that it raises ends the training and reaches the caller.
+        listener: called at least twice a second with the share of the work done, by the few
+            seconds of a young meter's training only at the ends; an exception that it raises ends
+            the training and reaches the caller.
         base: what other meters of the type taught, for a short history; None means the sample
             meters that ship.
 

@@ -242,6 +242,18 @@ def test_an_all_zero_month_forecasts_without_fault(
     assert (forecast.quantiles >= 0).all()
 
 
+@pytest.mark.parametrize(("readings", "is_absurd"), [(48, False), (28 * 24, True)])
+def test_a_meter_of_a_few_days_may_leave_its_narrow_range(
+    make_card: CardFactory, random_weights: Weights, readings: int, *, is_absurd: bool
+) -> None:
+    # Given a meter that has shown 1 to 2 so far
+    data = make_card().data.model_copy(update={"lowest": 1.0, "highest": 2.0, "readings": readings})
+    forecaster = Forecaster(make_card(data=data), random_weights)
+    # Then 5 is believed of a young one only, and 50 of none
+    assert forecaster._is_absurd(np.full((1, 9), 5.0)) is is_absurd
+    assert forecaster._is_absurd(np.full((1, 9), 50.0))
+
+
 def test_forecasting_imports_no_tensorflow() -> None:
     # When the modules that serving and validating need are imported in a fresh interpreter
     program = (
