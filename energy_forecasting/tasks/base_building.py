@@ -6,6 +6,7 @@ that is away is an error like any other.
 """
 
 import hashlib
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -31,6 +32,9 @@ from energy_forecasting.tasks.trainers import TrainerPool
 
 #: With so many meters old enough a base of the store's own is worth its minute.
 _WORTH_A_BASE = 5
+
+#: A batch of young meters shall not list a large store anew for each.
+_LISTING_KEPT_S = 600.0
 
 #: Names of left-out meters in a result; the card has them all.
 _SKIPPED_SHOWN = 20
@@ -65,6 +69,7 @@ class BaseBuilder:
         self.bases = bases
         self._history = history
         self._max_meters = max_meters
+        self._old_meters: dict[str, tuple[float, list[Meter]]] = {}
 
     def build(
         self,
@@ -117,15 +122,16 @@ class BaseBuilder:
         """Say how to get a base for a young meter's type, where the store could give one."""
         if self.bases.find(meter.meter_type) is not None:
             return None
-        old = [
-            summary
-            for summary in self._meters.list_meters(meter.meter_type)
-            if summary.meter != meter and _is_old_enough(summary)
-        ]
-        if len(old) < _WORTH_A_BASE:
+        listed_at, old = self._old_meters.get(meter.meter_type, (-math.inf, []))
+        if time.monotonic() - listed_at > _LISTING_KEPT_S:
+            listed = self._meters.list_meters(meter.meter_type)
+            old = [summary.meter for summary in listed if _may_be_old_enough(summary)]
+            self._old_meters[meter.meter_type] = (time.monotonic(), old)
+        others = len(old) - (meter in old)
+        if others < _WORTH_A_BASE:
             return None
         return (
-            f"{len(old)} other {meter.meter_type} meters could teach this one more than the "
+            f"Up to {others} other {meter.meter_type} meters could teach this one more than the "
             'built-in sample: POST /trainmodel/base {"meter_type": "' + meter.meter_type + '"}, '
             "then train it again."
         )
@@ -168,9 +174,11 @@ def _by_lot(meter: Meter) -> str:
     return hashlib.sha256(str(meter).encode()).hexdigest()
 
 
-def _is_old_enough(summary: MeterSummary) -> bool:
-    if summary.first_reading is None or summary.last_reading is None:
+def _may_be_old_enough(summary: MeterSummary) -> bool:
+    if summary.last_reading is None:
         return False
+    if summary.first_reading is None:
+        return True  # the store did not look
     return summary.last_reading - summary.first_reading >= timedelta(days=BASE_METER_NEEDS_DAYS)
 
 
