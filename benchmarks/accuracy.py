@@ -15,6 +15,11 @@ growing to 2.5 K after a week; in ``recent`` the product trains with temperature
 without one, while its opponents do without altogether; ``notemp`` hides temperature. MSTL, fitted
 anew at every origin, gets every eighth origin; all methods are scored on those, too.
 
+With ``--history-weeks`` a meter's history begins so many weeks before the test, for every method.
+Models are still trained once, so the weeks known at prediction grow during the test; the MASE
+scale stays that of the whole training part, so that lengths compare. The baselines ``yesterday``
+and ``weeks_mean`` (mean of the known ones of the last four weeks) matter there.
+
 Caveats: a few regions of the world and one year per meter weigh most; times are of this machine,
 one thread, and whatever else it does; the opponents are set up with care, but not tuned.
 """
@@ -48,15 +53,20 @@ def main() -> None:
     parser.add_argument("--methods", default=",".join(METHODS))
     parser.add_argument("--settings", default="temp,notemp", help="of " + ",".join(Setting))
     parser.add_argument("--meters", type=int, default=None, help="only the first N")
+    parser.add_argument(
+        "--history-weeks", default=None, help="cut histories to so many weeks, e.g. 2,4,8,12,26"
+    )
     parser.add_argument("--origin-hours", default="0", help="local hours of the origins")
     parser.add_argument("--max-trials", type=int, default=0, help="tuning alternatives")
     arguments = parser.parse_args()
 
+    cut = arguments.history_weeks
     try:
+        lengths = [int(weeks) for weeks in cut.split(",")] if cut else [None]
         settings = [Setting(name) for name in arguments.settings.split(",")]
         methods = available(arguments.methods.split(","))
     except (KeyError, ValueError) as error:
-        parser.error(f"unknown setting or method: {error}")
+        parser.error(f"unknown setting or method, or no number: {error}")
     # The children read it when they import their libraries.
     os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"))
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -64,10 +74,12 @@ def main() -> None:
         Question(
             method=method,
             setting=setting,
+            history_weeks=weeks,
             origin_hours=tuple(int(hour) for hour in arguments.origin_hours.split(",")),
             every_days=series_of_origins(method, methods),
             max_trials=arguments.max_trials,
         )
+        for weeks in lengths
         for setting in settings
         for method in methods
     ]
@@ -117,7 +129,8 @@ def run(question: Question, cases: Sequence[Case]) -> Iterator[list[Score]]:
             started = time.perf_counter()
             scores = process.submit(measure, case, question).result()
             say(
-                f"{question.setting.value} {question.method} {count}/{len(asked)} "
+                f"{question.setting.value} {question.history_weeks or 'all'} weeks "
+                f"{question.method} {count}/{len(asked)} "
                 f"{case.meter.meter_id}: MASE "
                 + " / ".join(f"{score.mase:.3f}" for score in scores)
                 + f", {time.perf_counter() - started:.1f} s"

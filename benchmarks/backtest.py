@@ -22,7 +22,7 @@ from benchmarks.data_set import Case
 from energy_forecasting.domain.calendar import LocalCalendar
 from energy_forecasting.domain.forecasts import QUANTILE_LEVELS
 from energy_forecasting.domain.horizons import MAX_HORIZON_HOURS
-from energy_forecasting.domain.readings import History, Values
+from energy_forecasting.domain.readings import History, Values, to_datetime64
 from energy_forecasting.forecasting import metrics
 from energy_forecasting.forecasting.grid import MAX_LEADS, Hours, LocalGrid
 from energy_forecasting.forecasting.imputation import HOURS_PER_DAY, HOURS_PER_WEEK, interpolate
@@ -66,11 +66,13 @@ class Backtest:
     setting: Setting
     grid: LocalGrid  #: the whole history, test included
     first_origin: int  #: grid hour, a local midnight
-    scale: float  #: mean |y(t) - y(t - 168 h)| before the first origin, in the meter's unit
+    history_weeks: int | None  #: of readings before the first origin; None when nothing is cut
+    scale: float  #: mean |y(t) - y(t - 168 h)| before the first origin, in the meter's unit; of
+    #: all that was measured there, so that the errors of cut histories compare
 
     @classmethod
-    def of(cls, case: Case, setting: Setting) -> Self:
-        """Cut off the last 56 whole local days."""
+    def of(cls, case: Case, setting: Setting, *, history_weeks: int | None = None) -> Self:
+        """Cut off the last 56 whole local days, and what lies before some weeks before them."""
         if setting is Setting.NOTEMP:
             case = case.without_temperature()
         calendar = LocalCalendar(timezone=case.profile.timezone, country=case.profile.country)
@@ -78,7 +80,17 @@ class Backtest:
         first = (len(grid) // HOURS_PER_DAY - TEST_DAYS) * HOURS_PER_DAY
         learnt = grid.consumption[:first]
         scale = float(np.nanmean(np.abs(learnt[HOURS_PER_WEEK:] - learnt[:-HOURS_PER_WEEK])))
-        return cls(case=case, setting=setting, grid=grid, first_origin=first, scale=scale)
+        whole = cls(
+            case=case,
+            setting=setting,
+            grid=grid,
+            first_origin=first,
+            history_weeks=history_weeks,
+            scale=scale,
+        )
+        return (
+            whole if history_weeks is None else whole._cut(first - history_weeks * HOURS_PER_WEEK)
+        )
 
     @property
     def knows_temperature_ahead(self) -> bool:
@@ -170,6 +182,29 @@ class Backtest:
     def in_real_time(self, origin: int, by_lead: Values) -> Values:
         """Turn quantiles of the next 168 grid hours into those of ``hours_ahead``."""
         return np.asarray(by_lead[(self.hours_ahead(origin) - origin) % MAX_HORIZON_HOURS])
+
+    def _cut(self, first: int) -> Self:
+        """Forget the readings before a grid hour, as if the meter had been installed then."""
+        begins = to_datetime64(self.moment(max(first, 0)))
+        history = self.case.history
+        kept = history.timestamps >= begins
+        unknown = np.arange(len(self.grid)) < first
+        return replace(
+            self,
+            case=replace(
+                self.case,
+                history=History(
+                    timestamps=history.timestamps[kept],
+                    consumption=history.consumption[kept],
+                    temperature=history.temperature[kept],
+                ),
+            ),
+            grid=replace(
+                self.grid,
+                consumption=np.where(unknown, np.nan, self.grid.consumption),
+                temperature=np.where(unknown, np.nan, self.grid.temperature),
+            ),
+        )
 
     def _existing(self, hours: Hours) -> Hours:
         return np.minimum(hours, len(self.grid) - 1)

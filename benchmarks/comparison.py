@@ -29,6 +29,7 @@ class Contest(NamedTuple):
     """What scores must have in common to be compared."""
 
     setting: str
+    history_weeks: int | None
     horizon: int
     origin_hour: int
     every_days: int
@@ -70,13 +71,15 @@ def print_tables(scores: Iterable[Score]) -> None:
     """Print one table for each contest."""
     contests: dict[Contest, list[Score]] = {}
     for score in scores:
-        contest = Contest(score.setting, score.horizon, score.origin_hour, score.every_days)
+        contest = Contest(
+            score.setting, score.history_weeks, score.horizon, score.origin_hour, score.every_days
+        )
         contests.setdefault(contest, []).append(score)
     for contest, group in sorted(contests.items(), key=lambda item: _order(item[0])):
         origins = max(score.origins for score in group)
         print(
             f"\n{contest.setting}, {contest.horizon} h ahead, from hour {contest.origin_hour}, "
-            f"{origins} origins a meter"
+            f"{origins} origins a meter{_cut(contest)}"
         )
         print(_HEADER)
         for summary in summarise(group):
@@ -128,8 +131,19 @@ def _p_value(own: Mapping[str, Score], product: Mapping[str, Score]) -> float:
     return float(wilcoxon(gains).pvalue)
 
 
-def _order(contest: Contest) -> tuple[int, str, int, int]:
-    return contest.every_days, contest.setting, contest.origin_hour, contest.horizon
+def _cut(contest: Contest) -> str:
+    weeks = contest.history_weeks
+    return "" if weeks is None else f", history cut to {weeks} weeks"
+
+
+def _order(contest: Contest) -> tuple[int, str, int, int, int]:
+    return (
+        contest.every_days,
+        contest.setting,
+        contest.history_weeks or 0,
+        contest.origin_hour,
+        contest.horizon,
+    )
 
 
 def _line(summary: Summary) -> str:

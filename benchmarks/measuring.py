@@ -35,6 +35,7 @@ class Score:
     meter_id: str
     meter_type: str
     setting: str
+    history_weeks: int | None  #: of readings before the first origin; None when nothing was cut
     horizon: int  #: hours
     origin_hour: int  #: local hour of day of the origins
     every_days: int  #: days between the origins
@@ -56,6 +57,7 @@ class Question:
 
     method: str
     setting: Setting
+    history_weeks: int | None
     origin_hours: tuple[int, ...]
     every_days: tuple[int, ...]  #: series of origins to score; the first one holds the others
     max_trials: int  #: tuning trials of the product
@@ -75,7 +77,7 @@ def measure(case: Case, question: Question) -> list[Score]:
     fit = module.fit
     if question.method == PRODUCT:
         fit = partial(fit, max_trials=question.max_trials)
-    backtest = Backtest.of(case, question.setting)
+    backtest = Backtest.of(case, question.setting, history_weeks=question.history_weeks)
     _forget_peak()
     started = time.perf_counter()
     predict = fit(backtest)
@@ -92,6 +94,7 @@ def measure(case: Case, question: Question) -> list[Score]:
                 meter_id=case.meter.meter_id,
                 meter_type=case.meter.meter_type,
                 setting=question.setting.value,
+                history_weeks=question.history_weeks,
                 horizon=accuracy.horizon,
                 origin_hour=origin_hour,
                 every_days=every_days,

@@ -28,6 +28,8 @@ PRODUCT, NAIVE = "product", "seasonal_naive"
 METHODS = {
     PRODUCT: Method(module="benchmarks.product"),
     NAIVE: Method(module="benchmarks.opponents.seasonal_naive"),
+    "yesterday": Method(module="benchmarks.opponents.yesterday"),
+    "weeks_mean": Method(module="benchmarks.opponents.weeks_mean"),
     "ridge": Method(module="benchmarks.opponents.ridge"),
     "lightgbm_plain": Method(module="benchmarks.opponents.lightgbm_plain", needs="lightgbm"),
     "lightgbm_features": Method(module="benchmarks.opponents.lightgbm_features", needs="lightgbm"),

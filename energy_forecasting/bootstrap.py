@@ -16,10 +16,12 @@ from energy_forecasting.logs import configure_logging
 from energy_forecasting.meters.influx_config import load_influx_config
 from energy_forecasting.meters.sqlite import SqliteMeterStore
 from energy_forecasting.meters.store import MeterStore
+from energy_forecasting.registry.base_registry import BaseRegistry
 from energy_forecasting.registry.model_registry import ModelRegistry
 from energy_forecasting.settings import Settings, WrongSetting, read_settings
 from energy_forecasting.tasks.actor import TrainingMiddleware
 from energy_forecasting.tasks.admission import AdmissionDesk
+from energy_forecasting.tasks.base_building import BaseBuilder
 from energy_forecasting.tasks.pipeline import TrainingPipeline
 from energy_forecasting.tasks.queue import TrainingQueue, redis_broker
 from energy_forecasting.tasks.reconciler import Reconciler
@@ -109,6 +111,7 @@ def api_services(current: Settings) -> ApiServices:
         meters=meter_store(current),
         models=model_registry(current),
         limits=quality_limits(current),
+        bases=BaseRegistry(current.model_store),
     )
 
 
@@ -144,13 +147,22 @@ class WorkerRuntime:
         self._reconciler = Reconciler(
             client, store, queue, url=current.redis_url, max_losses=current.max_worker_losses
         )
+        models = model_registry(current)
         self.pipeline = TrainingPipeline(
             store=store,
             queue=queue,
             meters=self._meters,
             trainers=self._trainers,
-            registry=model_registry(current),
+            registry=models,
             heart=self._heart,
+            base_builder=BaseBuilder(
+                meters=self._meters,
+                trainers=self._trainers,
+                models=models,
+                bases=BaseRegistry(current.model_store),
+                history=timedelta(days=current.history_days),
+                max_meters=current.base_max_meters,
+            ),
             history_days=current.history_days,
             limits=quality_limits(current),
             must_stop=must_stop,

@@ -54,7 +54,7 @@ class Settings(BaseSettings):
     )
     history_days: int = Field(
         730,
-        ge=21,
+        ge=2,
         le=LONGEST_HISTORY_DAYS,
         description="Days of history that a training reads, up to the last reading; at most "
         f"{LONGEST_HISTORY_DAYS}",
@@ -112,6 +112,9 @@ class Settings(BaseSettings):
     )
     tuning_max_trials: int = Field(
         2, ge=0, le=50, description="Alternatives that tuning tries by default; 0 turns it off"
+    )
+    base_max_meters: int = Field(
+        50, ge=3, le=200, description="Meters that a base for young meters is learnt from at most"
     )
     max_worker_losses: int = Field(
         3, ge=1, description="A task whose worker died so often fails: WORKER_LOST"

@@ -24,6 +24,9 @@ Trains, tunes and calibrates a forecaster for every utility meter.
    `CANCELLED`.
 3. `POST /forecast/` answers with the hours ahead: median and quantiles.
 
+A meter too young for a network of its own (two days to 32 weeks of history) gets a regression
+learnt across meters; `POST /trainmodel/base` learns it from the store's own meters of a type.
+
 Every error has the form `{"error": {"type", "message", "details"}, "detail": message}`.
 """
 

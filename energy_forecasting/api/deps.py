@@ -7,6 +7,7 @@ from fastapi import Depends, Path, Request
 from energy_forecasting.api.forecast_service import ForecastService
 from energy_forecasting.api.services import ApiServices
 from energy_forecasting.api.store_probe import StoreProbe
+from energy_forecasting.domain.base_card import BASE_METER_ID, base_task_of
 from energy_forecasting.domain.errors import InvalidRequest
 from energy_forecasting.domain.meters import Meter
 from energy_forecasting.meters.store import MeterStore
@@ -61,9 +62,32 @@ def known_meter(meter_type: str, meter_id: str, services: ApiServices) -> Meter:
     """Return the meter of a request's body.
 
     Raises:
-        InvalidRequest: its type is not among METER_TYPES, or a character is not allowed.
+        InvalidRequest: its type is not among METER_TYPES, a character is not allowed, or the id
+            is reserved.
     """
     meter = Meter(meter_type=meter_type, meter_id=meter_id)
+    if meter.meter_id == BASE_METER_ID:
+        raise InvalidRequest(
+            f"meter_id {BASE_METER_ID} is reserved; a base is learnt with POST /trainmodel/base.",
+            field="meter_id",
+        )
+    check_type(meter, services)
+    return meter
+
+
+def base_of_type(meter_type: str, services: ApiServices) -> Meter:
+    """Return what stands for the base of a type in its task.
+
+    Raises:
+        InvalidRequest: as ``known_meter`` does.
+    """
+    base = base_task_of(meter_type)
+    check_type(base, services)
+    return base
+
+
+def check_type(meter: Meter, services: ApiServices) -> None:
+    """Raise InvalidRequest when a meter's type is not among METER_TYPES."""
     allowed = services.settings.meter_types
     if meter.meter_type not in allowed:
         raise InvalidRequest(
@@ -71,4 +95,3 @@ def known_meter(meter_type: str, meter_id: str, services: ApiServices) -> Meter:
             field="meter_type",
             allowed=list(allowed),
         )
-    return meter

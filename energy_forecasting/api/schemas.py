@@ -82,6 +82,17 @@ class TrainRequest(MeterRequest):
     )
 
 
+class BaseRequest(BaseModel):
+    """A wish to learn from the store's meters of one type."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"meter_type": "gas"}]})
+
+    meter_type: str = Field(
+        description="electricity, water, gas, heat or a configured one",
+        json_schema_extra={"pattern": METER_TYPE_PATTERN},
+    )
+
+
 class TrainAnswer(BaseModel):
     """The task that will train the meter."""
 

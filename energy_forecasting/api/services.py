@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from energy_forecasting.domain.quality import QualityLimits
 from energy_forecasting.meters.store import MeterStore
+from energy_forecasting.registry.base_registry import BaseRegistry
 from energy_forecasting.registry.model_registry import ModelRegistry
 from energy_forecasting.settings import Settings
 from energy_forecasting.tasks.admission import AdmissionDesk
@@ -22,3 +23,4 @@ class ApiServices:
     meters: MeterStore
     models: ModelRegistry
     limits: QualityLimits
+    bases: BaseRegistry

@@ -7,6 +7,7 @@ stays in UTC. On the autumn day one local hour happens twice, on the spring day 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 import holidays
@@ -50,7 +51,7 @@ class LocalCalendar:
             return np.zeros(len(wanted), dtype=bool)
         years = range(min(wanted).year, max(wanted).year + 1)
         try:
-            known = holidays.country_holidays(self.country, years=years)
+            known = _public_holidays(self.country, years)
         except NotImplementedError:  # the library does not know this country
             return np.zeros(len(wanted), dtype=bool)
         return np.array([day in known for day in wanted], dtype=bool)
@@ -58,6 +59,11 @@ class LocalCalendar:
 
 def _utc_offsets_s(zone: ZoneInfo, seconds: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     return np.array([_utc_offset_s(zone, second) for second in seconds.tolist()], dtype=np.int64)
+
+
+@lru_cache(maxsize=64)
+def _public_holidays(country: str, years: range) -> holidays.HolidayBase:
+    return holidays.country_holidays(country, years=years)
 
 
 def _utc_offset_s(zone: ZoneInfo, second: int) -> int:

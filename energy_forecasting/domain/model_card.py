@@ -23,6 +23,7 @@ class ForecastMethod(StrEnum):
     """What an artifact forecasts with."""
 
     QUANTILE_NETWORK = "quantile_network"  #: the ensemble of quantile networks
+    POOLED_REGRESSION = "pooled_regression"  #: young meters: learnt across meters, then adjusted
     SEASONAL_NAIVE = "seasonal_naive"  #: the value of a week ago, with calibrated intervals
 
 
@@ -44,9 +45,10 @@ class DataSpan(CardPart):
 
 
 class Skill(CardPart):
-    """Out-of-fold error: each hour predicted by members that did not see its fortnight.
+    """Out-of-fold error: each hour predicted by what did not learn from its fortnight.
 
-    The last four weeks are not scored, because every member learns from them.
+    The network does not score the last four weeks, because every member learns from them; the
+    regression of a young meter leaves out weeks, and does not score the first one.
     """
 
     mase: float = Field(description="Mean absolute error / the naive's in-sample error")
@@ -140,6 +142,16 @@ class GateReport(CardPart):
     reason: str = Field(description="A sentence")
 
 
+class BaseUsed(CardPart):
+    """The base that a young meter's model stands on; it knows no temperature."""
+
+    source: Literal["built_in", "store"] = Field(
+        description="built_in: the sample meters that ship; store: other meters of the same type"
+    )
+    meters: int = Field(description="How many meters taught it")
+    version: str | None = Field(description="Of the store's base; None for the built-in one")
+
+
 class ModelCard(CardPart):
     """One model's card."""
 
@@ -173,8 +185,11 @@ class ModelCard(CardPart):
         default=None, description="Of the model behind ``skill_known_temperature``"
     )
     uses_temperature: bool
-    feature_names: list[str] = Field(description="Inputs of the network, in order")
-    scale: float = Field(description="Mean |y(t) - y(t - 168 h)| of the history, meter's unit")
+    feature_names: list[str] = Field(description="Inputs of the model, in order")
+    scale: float = Field(
+        description="Mean |y(t) - y(t - 168 h)| of the history, meter's unit; below ten days of "
+        "history how days differ"
+    )
     non_negative: bool = Field(description="Whether forecasts are floored at zero")
     zero_median: bool = Field(
         default=False,
@@ -202,6 +217,9 @@ class ModelCard(CardPart):
     baseline_residuals: list[list[float]] = Field(
         description="[24][quantile] quantiles of y(t) - y(t - 168 h) by local hour, meter's unit: "
         "the intervals of the baseline, which answers should the network's forecast be absurd"
+    )
+    base: BaseUsed | None = Field(
+        default=None, description="What a pooled regression stands on; None for other methods"
     )
     tuning: TuningReport | None = None
     folds: Folds | None = Field(

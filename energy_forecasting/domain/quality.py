@@ -43,7 +43,7 @@ class FindingCode(StrEnum):
 
     INSUFFICIENT_DATA = "INSUFFICIENT_DATA"  #: a training refuses: too little history
     DATA_QUALITY_ERROR = "DATA_QUALITY_ERROR"  #: a training refuses: nothing can be learnt
-    SHORT_HISTORY = "SHORT_HISTORY"  #: enough for the seasonal naive only
+    SHORT_HISTORY = "SHORT_HISTORY"  #: too little for the network
     MISSING_HOURS = "MISSING_HOURS"
     LONG_GAP = "LONG_GAP"  #: longer than the week that fills it
     DUPLICATES = "DUPLICATES"

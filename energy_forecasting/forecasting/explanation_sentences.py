@@ -162,7 +162,8 @@ def _compared(value: float, usual: float) -> str:
 
 
 def _recent_readings(parts: Parts, about: Circumstances) -> str:
-    sizes = {group: float(np.abs(parts[group]).mean()) for group in RECENT_CONSUMPTION}
+    seen = [group for group in RECENT_CONSUMPTION if group in parts]
+    sizes = {group: float(np.abs(parts[group]).mean()) for group in seen}
     if max(sizes, key=sizes.__getitem__) is FeatureGroup.LAST_HOURS:
         known = {"six hours": about.last_hours, "24 hours": about.last_day}
     else:

@@ -17,13 +17,13 @@ import numpy as np
 from energy_forecasting.domain.forecasts import QUANTILE_LEVELS
 from energy_forecasting.domain.horizons import MAX_HORIZON_HOURS
 from energy_forecasting.domain.model_card import ForecastMethod, GateReport, GateWindow, ModelCard
-from energy_forecasting.domain.readings import Values
+from energy_forecasting.domain.readings import Values, to_datetime64
 from energy_forecasting.forecasting.evaluation import Weights, member_quantiles, standardise
 from energy_forecasting.forecasting.features import LOOKBACK_HOURS, FeatureRows
 from energy_forecasting.forecasting.grid import Flags, Hours, LocalGrid
 from energy_forecasting.forecasting.honest_hours import NOBODY, honest_members
 from energy_forecasting.forecasting.imputation import HOURS_PER_DAY, HOURS_PER_WEEK
-from energy_forecasting.forecasting.model_quantiles import network_features
+from energy_forecasting.forecasting.model_quantiles import network_features, network_quantiles
 from energy_forecasting.forecasting.paired_test import p_value
 from energy_forecasting.forecasting.quality.outliers import is_intermittent
 from energy_forecasting.forecasting.recipe import HIDDEN_UNITS
@@ -170,6 +170,8 @@ def _judged_hours(grid: LocalGrid, cards: list[ModelCard]) -> Hours:
     for card in cards:
         if card.folds is not None:
             usable &= honest_members(card.folds, grid, hours) != NOBODY
+        elif card.method is ForecastMethod.POOLED_REGRESSION:  # has learnt all that it has seen
+            usable &= hours > grid.hours_of(np.array([to_datetime64(card.data.last_reading)]))
     hours = hours[usable]
     days, counts = np.unique(hours // HOURS_PER_DAY, return_counts=True)
     judged = days[counts >= _LEAST_HOURS_OF_A_DAY][-WINDOW_DAYS:]
@@ -196,7 +198,12 @@ def _questions(grid: LocalGrid, hours: Hours, days: Hours) -> _Questions:
 def _medians(contestant: Contestant, grid: LocalGrid, questions: _Questions) -> Values:
     """Return the median of every question's hour, [n], in the meter's unit."""
     card = contestant.card
-    if card.folds is None:
+    if card.method is ForecastMethod.POOLED_REGRESSION:
+        origins = questions.origins
+        blind = [None] * len(origins)
+        every = network_quantiles(card, contestant.weights, grid, origins, blind)
+        medians = every[..., _MEDIAN][questions.asked]
+    elif card.folds is None:
         medians = week_ago(grid, questions.targets)
     else:
         built = _blind_features(contestant, grid, questions.origins, MAX_HORIZON_HOURS)

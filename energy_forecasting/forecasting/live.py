@@ -79,8 +79,8 @@ class LiveCalibration:
     def _replayed(self, readings: History, origin: datetime, source: TemperatureSource) -> Live:
         past = replay(self._card, self._weights, readings, origin, source)
         # The seasonal naive answers with last week's value, not with one near it.
-        is_network = self._card.method is ForecastMethod.QUANTILE_NETWORK
-        adaptation, served = adapt(past.quantiles, past.actual, moves_median=is_network)
+        moves = self._card.method is not ForecastMethod.SEASONAL_NAIVE
+        adaptation, served = adapt(past.quantiles, past.actual, moves_median=moves)
         if self._card.non_negative:
             served = np.maximum(served, 0.0)
             past = replace(past, quantiles=np.maximum(past.quantiles, 0.0))

@@ -1,4 +1,4 @@
-"""What a quantile network forecasts from any number of origins, as training left it.
+"""What a trained model forecasts from any number of origins, as training left it.
 
 Nothing learnt after the training enters here; ``live.py`` does that.
 """
@@ -10,7 +10,7 @@ import numpy as np
 
 from energy_forecasting.domain.forecasts import TemperatureSource
 from energy_forecasting.domain.horizons import MAX_HORIZON_HOURS
-from energy_forecasting.domain.model_card import ModelCard
+from energy_forecasting.domain.model_card import ForecastMethod, ModelCard
 from energy_forecasting.domain.readings import Values
 from energy_forecasting.forecasting.calibration import apply_multipliers
 from energy_forecasting.forecasting.evaluation import Weights, ensemble_quantiles
@@ -22,6 +22,8 @@ from energy_forecasting.forecasting.features import (
     build_features,
 )
 from energy_forecasting.forecasting.grid import Flags, Hours, LocalGrid
+from energy_forecasting.forecasting.imputation import HOURS_PER_DAY
+from energy_forecasting.forecasting.pooled_regression import pooled_quantiles, select_features
 from energy_forecasting.forecasting.recipe import ensemble_members, member_positions
 from energy_forecasting.forecasting.temperature_ahead import TemperatureAhead
 
@@ -30,6 +32,9 @@ RECENT_DAYS = 42
 
 #: A forecast further outside the training's range than its whole width is not to be believed.
 ABSURD_WIDTHS = 1.0
+
+#: A few days have not shown yet what a meter can do.
+YOUNG_READINGS, ABSURD_WIDTHS_YOUNG = 28 * HOURS_PER_DAY, 4.0
 
 
 def temperature_scale(card: ModelCard) -> TemperatureScale | None:
@@ -48,10 +53,10 @@ def network_features(
     *,
     temperature_ahead: Values | None,
 ) -> FeatureRows:
-    """Return what the network of a card sees of n origins.
+    """Return what the model of a card sees of n origins.
 
     Args:
-        card: of a quantile network.
+        card: of a quantile network or a pooled regression.
         weights: as its artifact holds them.
         grid: the history; only hours before each origin are looked at.
         origins: [n] grid hours.
@@ -64,7 +69,7 @@ def network_features(
     if temperature_ahead is not None and card.temperature_mean is not None:
         known_temperature = temperature_scale(card)
         grid = with_some_temperature(grid, card.temperature_mean)
-    return build_features(
+    built = build_features(
         grid,
         origins,
         leads,
@@ -75,6 +80,9 @@ def network_features(
         if expectation is not None
         else None,
     )
+    if card.method is ForecastMethod.POOLED_REGRESSION:
+        return select_features(built, card.feature_names)
+    return built
 
 
 def evaluate(
@@ -83,13 +91,16 @@ def evaluate(
     """Return the calibrated forecasts of n rows, [n, 9] in the meter's unit.
 
     Args:
-        card: of a quantile network.
+        card: of a quantile network or a pooled regression.
         weights: as its artifact holds them.
         rows: [n, f] features; those of temperature, the last ones, may be missing.
         base: [n] as built with the features.
         leads: [n] hours from the origin.
         trust: [n] weight of the members that see temperature, 0 to 1; the others have the rest.
     """
+    if card.method is ForecastMethod.POOLED_REGRESSION:
+        departures = pooled_quantiles(weights, rows)
+        return np.asarray(base[:, None] + departures * card.scale)
     # Members blind to temperature need its columns, but not what is in them.
     features = np.zeros((len(rows), len(card.feature_names)), dtype=np.float32)
     features[:, : rows.shape[1]] = rows
@@ -116,7 +127,7 @@ def network_quantiles(
     """Return calibrated forecasts of a week from n origins, [n, 168, 9] in the meter's unit.
 
     Args:
-        card: of a quantile network.
+        card: of a quantile network or a pooled regression.
         weights: as its artifact holds them.
         grid: the history; only hours before each origin are looked at.
         origins: [n] grid hours.
@@ -155,6 +166,7 @@ def with_some_temperature(grid: LocalGrid, mean: float) -> LocalGrid:
 def is_absurd(card: ModelCard, quantiles: Values) -> Flags:
     """Tell which forecasts, [..., hours, 9], leave what the meter has shown by ABSURD_WIDTHS."""
     data = card.data
-    margin = ABSURD_WIDTHS * max(data.highest - data.lowest, card.scale)
+    widths = ABSURD_WIDTHS_YOUNG if data.readings < YOUNG_READINGS else ABSURD_WIDTHS
+    margin = widths * max(data.highest - data.lowest, card.scale)
     is_sane = (quantiles >= data.lowest - margin) & (quantiles <= data.highest + margin)
     return np.asarray(~is_sane.all(axis=(-2, -1)))  # NaN is not sane either

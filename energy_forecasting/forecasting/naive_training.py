@@ -30,6 +30,10 @@ def fit_naive(grid: LocalGrid) -> FittedModel:
     actual, last_week = grid.consumption[hours], week_ago(grid, hours)
     hour_of_day = hours % HOURS_PER_DAY
     table = residual_quantiles(actual - last_week, hour_of_day)
+    if not len(hours):  # a first week: from day to day must do
+        days = np.arange(HOURS_PER_DAY, len(grid))
+        change = grid.filled[days] - grid.filled[days - HOURS_PER_DAY]
+        table = residual_quantiles(change, days % HOURS_PER_DAY)
 
     folds = (len(grid) - 1 - hours) // FOLD_HOURS % _FOLDS
     return FittedModel(

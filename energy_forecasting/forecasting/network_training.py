@@ -29,7 +29,7 @@ from energy_forecasting.forecasting.recipe import (
 def fit_network(
     grid: LocalGrid, *, uses_temperature: bool, max_trials: int, seed: int, plan: ProgressPlan
 ) -> FittedModel:
-    """Fit the network to a meter's grid of at least 14 weeks.
+    """Fit the network to a meter's grid of at least NETWORK_NEEDS_DAYS.
 
     Raises:
         TrainingFailed: training diverged.

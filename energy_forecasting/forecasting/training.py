@@ -1,6 +1,7 @@
 """Training one meter: fit what its history allows, keep what serves best, say why on the card.
 
-The network serves only where it beats the seasonal naive on hours that it did not learn.
+The network serves only where it beats the seasonal naive on hours that it did not learn, the
+regression of a younger meter unless the naive is much better there.
 Importing this module imports TensorFlow. A training cannot be interrupted within a step; the
 listener may end it between steps by raising.
 """
@@ -17,7 +18,13 @@ import numpy as np
 from energy_forecasting.domain.calendar import LocalCalendar
 from energy_forecasting.domain.forecasts import QUANTILE_LEVELS
 from energy_forecasting.domain.meters import Meter, MeterProfile
-from energy_forecasting.domain.model_card import DataSpan, ForecastMethod, ModelCard, Skill
+from energy_forecasting.domain.model_card import (
+    BaseUsed,
+    DataSpan,
+    ForecastMethod,
+    ModelCard,
+    Skill,
+)
 from energy_forecasting.domain.readings import History, Timestamps, to_datetime
 from energy_forecasting.domain.trainings import ProgressListener, TrainingOptions, TrainingPhase
 from energy_forecasting.forecasting.expectation import Expectation
@@ -28,15 +35,17 @@ from energy_forecasting.forecasting.naive_network import build_naive_network
 from energy_forecasting.forecasting.naive_training import fit_naive
 from energy_forecasting.forecasting.network import assign_weights, build_network
 from energy_forecasting.forecasting.network_training import fit_network
+from energy_forecasting.forecasting.pooled_base import StoreBase
+from energy_forecasting.forecasting.pooled_network import build_pooled_network
 from energy_forecasting.forecasting.progress import ProgressPlan
 from energy_forecasting.forecasting.recipe import (
     LONGEST_HISTORY_DAYS,
-    NETWORK_NEEDS_DAYS,
     TUNING_NEEDS_DAYS,
     ensemble_members,
 )
 from energy_forecasting.forecasting.seasonal_naive import RESIDUAL_QUANTILES
 from energy_forecasting.forecasting.validation import HistorySummary, validate_history
+from energy_forecasting.forecasting.young_training import fit_young
 
 _SOFTWARE = ("tensorflow", "keras", "keras-tuner", "numpy")
 
@@ -58,6 +67,7 @@ def train(
     *,
     gate: Gate | None = None,
     inside: Timestamps | None = None,
+    base: StoreBase | None = None,
 ) -> TrainedModel:
     """Train one meter.
 
@@ -66,15 +76,18 @@ def train(
         meter: whose readings they are.
         profile: time zone, country and unit.
         options: tuning trials and seed.
-        listener: called at least twice a second with the share of the work done; an exception
-            that it raises ends the training and reaches the caller.
+        listener: called at least twice a second with the share of the work done, by the few
+            seconds of a young meter's training only at the ends; an exception that it raises ends
+            the training and reaches the caller.
         gate: compares the new model with the champion for the card; None compares with nothing.
         inside: hours that begin within a reading of several hours (see
             ``domain.aggregation.hours_inside``); without them the model would learn to know
             what is only known later.
+        base: what other meters of the type taught, for a short history; None means the sample
+            meters that ship.
 
     Raises:
-        InsufficientData: less than three weeks of history.
+        InsufficientData: less than two days of history.
         DataQualityError: constant or infinite.
         TrainingFailed: training diverged.
     """
@@ -89,12 +102,11 @@ def train(
     if inside is not None:
         grid = grid.with_long_readings(inside)
     naive = fit_naive(grid)
-    fitted = naive
-    reason = (
-        f"The history has {summary.days:.0f} days; the network needs {NETWORK_NEEDS_DAYS} "
-        "to beat last week's values."
-    )
-    if summary.enough_for_network:
+    used: BaseUsed | None = None
+    if not summary.enough_for_network:
+        young = fit_young(grid, meter, naive=naive, days=summary.days, base=base)
+        fitted, reason, used = young.model, young.reason, young.base
+    else:
         network = fit_network(
             grid,
             uses_temperature=summary.has_temperature,
@@ -137,6 +149,7 @@ def train(
         quantile_levels=list(QUANTILE_LEVELS),
         calibration={source.value: factors for source, factors in fitted.calibration.items()},
         tails={**naive.tails, **fitted.tails},
+        base=used,
         baseline_residuals=np.round(naive.weights[RESIDUAL_QUANTILES], 6).tolist(),
         tuning=fitted.tuning,
         folds=fitted.folds,
@@ -171,6 +184,8 @@ def _loses_to_zero(skill: Skill | None) -> bool:
 
 
 def _to_keras(fitted: FittedModel) -> keras.Model:
+    if fitted.method is ForecastMethod.POOLED_REGRESSION:
+        return build_pooled_network(fitted.weights)
     if fitted.method is ForecastMethod.SEASONAL_NAIVE:
         return build_naive_network(np.asarray(fitted.weights[RESIDUAL_QUANTILES]))
     members = ensemble_members(uses_temperature=fitted.temperature_scale is not None)

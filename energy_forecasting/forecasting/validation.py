@@ -11,7 +11,7 @@ import numpy as np
 from energy_forecasting.domain.errors import DataQualityError, InsufficientData
 from energy_forecasting.domain.meters import MeterProfile
 from energy_forecasting.domain.readings import HOUR, History
-from energy_forecasting.forecasting.recipe import NAIVE_NEEDS_DAYS, NETWORK_NEEDS_DAYS
+from energy_forecasting.forecasting.recipe import NETWORK_NEEDS_DAYS, YOUNG_NEEDS_DAYS
 
 _HOURS_PER_DAY = 24
 
@@ -24,7 +24,7 @@ class HistorySummary:
     readings: int  #: hours with a usable value
     missing_share: float  #: share of the hours in between without one, 0 to 1
     has_temperature: bool
-    enough_for_network: bool  #: else the seasonal naive serves
+    enough_for_network: bool  #: else the pooled regression serves
 
 
 def validate_history(history: History, profile: MeterProfile) -> HistorySummary:
@@ -35,7 +35,7 @@ def validate_history(history: History, profile: MeterProfile) -> HistorySummary:
         profile: the meter's unit, for the sentence of an error.
 
     Raises:
-        InsufficientData: less than three weeks; ``have_days`` and ``need_days``.
+        InsufficientData: less than two days; ``have_days`` and ``need_days``.
         DataQualityError: infinite, not on whole hours or constant; ``problem`` says which.
     """
     _check_form(history)
@@ -43,20 +43,20 @@ def validate_history(history: History, profile: MeterProfile) -> HistorySummary:
     if not len(known):
         raise InsufficientData(
             "The history holds no usable reading; at least "
-            f"{NAIVE_NEEDS_DAYS} days of hourly readings are needed.",
+            f"{YOUNG_NEEDS_DAYS} days of hourly readings are needed.",
             have_days=0.0,
-            need_days=NAIVE_NEEDS_DAYS,
+            need_days=YOUNG_NEEDS_DAYS,
         )
     first, last = history.timestamps[known[0]], history.timestamps[known[-1]]
     hours = int((last - first) / HOUR) + 1
     days = hours / _HOURS_PER_DAY
-    if days < NAIVE_NEEDS_DAYS:
+    if days < YOUNG_NEEDS_DAYS:
         raise InsufficientData(
-            f"The history holds {days:.1f} days of readings; at least {NAIVE_NEEDS_DAYS} days "
+            f"The history holds {days:.1f} days of readings; at least {YOUNG_NEEDS_DAYS} days "
             f"are needed, and {NETWORK_NEEDS_DAYS} for the full model. "
             "Train again when more has been collected.",
             have_days=round(days, 2),
-            need_days=NAIVE_NEEDS_DAYS,
+            need_days=YOUNG_NEEDS_DAYS,
         )
     missing_share = 1.0 - len(known) / hours
     values = history.consumption[known]

@@ -30,6 +30,7 @@ _WEEK_HOURS = 168
 _PLOT_WIDTH = 110
 _METHODS = {
     ForecastMethod.QUANTILE_NETWORK: "network",
+    ForecastMethod.POOLED_REGRESSION: "regression",
     ForecastMethod.SEASONAL_NAIVE: "last week",
 }
 

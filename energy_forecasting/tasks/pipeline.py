@@ -15,18 +15,21 @@ from typing import Any
 import structlog
 
 from energy_forecasting.domain.aggregation import hours_inside
+from energy_forecasting.domain.base_card import BASE_METER_ID
 from energy_forecasting.domain.errors import EnergyForecastingError, TrainingFailed
-from energy_forecasting.domain.meters import Meter, MeterProfile, MeterSummary
+from energy_forecasting.domain.meters import Meter, MeterSummary
 from energy_forecasting.domain.model_card import ModelCard
 from energy_forecasting.domain.quality import QualityLimits, QualityReport
-from energy_forecasting.domain.readings import History, Timestamps
+from energy_forecasting.domain.readings import History
 from energy_forecasting.domain.resolutions import found_resolution
 from energy_forecasting.domain.stages import STAGE_MESSAGE, Stage, training_progress
 from energy_forecasting.domain.trainings import TrainingOptions, TrainingPhase, TrainingProgress
 from energy_forecasting.forecasting.quality.report import examine
+from energy_forecasting.forecasting.validation import validate_history
 from energy_forecasting.meters.store import MeterStore
 from energy_forecasting.registry.artifact import write_card
 from energy_forecasting.registry.model_registry import ModelRegistry
+from energy_forecasting.tasks.base_building import BaseBuilder
 from energy_forecasting.tasks.champion_gate import settled
 from energy_forecasting.tasks.queue import TrainingQueue
 from energy_forecasting.tasks.task_store import Claim, TaskGone, TaskStore
@@ -68,6 +71,7 @@ class TrainingPipeline:
         trainers: TrainerPool,
         registry: ModelRegistry,
         heart: WorkerHeart,
+        base_builder: BaseBuilder,
         history_days: int,
         limits: QualityLimits,
         must_stop: Callable[[], bool],
@@ -78,6 +82,7 @@ class TrainingPipeline:
         self._trainers = trainers
         self._registry = registry
         self._heart = heart
+        self._base_builder = base_builder
         self._history = timedelta(days=history_days)
         self._limits = limits
         self._must_stop = must_stop
@@ -105,7 +110,10 @@ class TrainingPipeline:
     def _run_claimed(self, claim: Claim, running: RunningTask) -> None:
         logger.info("Starting model training task", attempt=claim.attempt)
         try:
-            self._train_and_publish(claim, running)
+            if claim.meter.meter_id == BASE_METER_ID:
+                self._learn_base(claim, running)
+            else:
+                self._train_and_publish(claim, running)
         except TaskGone as gone:
             logger.info("Training abandoned", reason=gone.reason)
         except WorkerStopping:
@@ -132,21 +140,53 @@ class TrainingPipeline:
             raise examination.objection
         found = found_resolution(fetched.history.timestamps)
         profile = replace(declared, resolution=found or declared.resolution)
-        inside = hours_inside(fetched.history, profile.reading_kind)
+        is_young = not validate_history(examination.hourly, profile).enough_for_network
+        advice = self._base_builder.advice(claim.meter) if is_young else None
+        job = TrainingJob(
+            meter=claim.meter,
+            profile=profile,
+            history=examination.hourly,
+            inside=hours_inside(fetched.history, profile.reading_kind),
+            options=TrainingOptions(max_trials=int(claim.options.get("max_trials", 0))),
+            artifact=self._registry.incoming_path(),
+            champion=self._registry.champion_path(claim.meter),
+            base=self._base_builder.bases.find(claim.meter.meter_type) if is_young else None,
+        )
         self._enter(claim, running, Stage.TRAINING_MODEL)
         started = time.monotonic()
-        incoming = self._registry.incoming_path()
         try:
-            card = self._train(
-                claim, running, profile, examination.hourly, inside=inside, incoming=incoming
-            )
+            card = self._train(claim, running, job)
             training_seconds = time.monotonic() - started
             self._enter(claim, running, Stage.SAVING_MODEL)
             card = self._complete(card, claim.meter, examination.report)
-            write_card(incoming, card)
-            self._publish(claim, incoming, card, fetched, training_seconds)
+            write_card(job.artifact, card)
+            self._publish(claim, job.artifact, card, fetched, training_seconds, advice=advice)
         finally:
-            incoming.unlink(missing_ok=True)
+            job.artifact.unlink(missing_ok=True)
+
+    def _learn_base(self, claim: Claim, running: RunningTask) -> None:
+        def report(progress: TrainingProgress) -> None:
+            message = f"Learning from the meters... {progress.phase}"
+            self._store.report_training(claim, progress.fraction, message)
+
+        def raise_if_gone() -> None:
+            running.raise_if_gone()
+            if self._must_stop():
+                raise WorkerStopping
+
+        built = self._base_builder.build(
+            claim.meter.meter_type,
+            enter=lambda stage: self._enter(claim, running, stage),
+            on_progress=report,
+            raise_if_gone=raise_if_gone,
+        )
+        try:
+            self._store.succeed(claim, built.result)
+        except TaskGone:
+            self._base_builder.bases.retract(built.publication)
+            raise
+        self._base_builder.bases.settle(built.publication)
+        logger.info("Base learnt and saved", **built.result["details"])
 
     def _fetch(self, claim: Claim, running: RunningTask) -> Fetched:
         self._enter(claim, running, Stage.CONNECTING)
@@ -160,25 +200,7 @@ class TrainingPipeline:
         logger.info("History read", readings=len(history), seconds=round(seconds, 3))
         return Fetched(summary=summary, history=history, seconds=seconds)
 
-    def _train(
-        self,
-        claim: Claim,
-        running: RunningTask,
-        profile: MeterProfile,
-        hourly: History,
-        *,
-        inside: Timestamps,
-        incoming: Path,
-    ) -> ModelCard:
-        job = TrainingJob(
-            meter=claim.meter,
-            profile=profile,
-            history=hourly,
-            inside=inside,
-            options=TrainingOptions(max_trials=int(claim.options.get("max_trials", 0))),
-            artifact=incoming,
-            champion=self._registry.champion_path(claim.meter),
-        )
+    def _train(self, claim: Claim, running: RunningTask, job: TrainingJob) -> ModelCard:
         reported: tuple[int, TrainingPhase | None] = (training_progress(0.0), None)
 
         def report(progress: TrainingProgress) -> None:
@@ -208,15 +230,20 @@ class TrainingPipeline:
         card: ModelCard,
         fetched: Fetched,
         training_seconds: float,
+        *,
+        advice: str | None,
     ) -> None:
         promoted = card.passed_the_gate
         publication = self._registry.publish(incoming, card, promote=promoted)
         path = _shown_path(publication.champion if promoted else publication.version)
-        result = {
+        result: dict[str, Any] = {
             "status": "success",
             "message": _outcome(card, path),
             "details": _result_details(claim.meter, card, fetched, path, training_seconds),
         }
+        if advice:
+            result["details"]["advice"] = advice
+            logger.info("A base would help this meter", advice=advice)
         try:
             self._store.succeed(claim, result)
         except TaskGone:
@@ -327,4 +354,5 @@ def _result_details(
         "quality": card.quality.model_dump(mode="json", include=_QUALITY_SHOWN)
         if card.quality
         else None,
+        "base": card.base.model_dump() if card.base else None,
     }

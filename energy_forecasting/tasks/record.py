@@ -18,7 +18,7 @@ class TaskRecord(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     task_id: str
-    meter_id: str
+    meter_id: str = Field(description="`_base` when a base for the type's young meters is learnt")
     meter_type: str
     status: Stage
     progress: int = Field(ge=0, le=100, description="Percent of the whole task")

@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 
 @contextmanager
@@ -27,9 +28,26 @@ def _native_stderr_silenced() -> Iterator[None]:
 logging.getLogger("absl").setLevel(logging.ERROR)  # warns at each .h5 that it is an old format
 
 with _native_stderr_silenced():
+    from energy_forecasting.forecasting.pooled_base import PooledBase, StoreBase
+    from energy_forecasting.forecasting.store_base_training import learn_store_base
     from energy_forecasting.forecasting.training import train
     from energy_forecasting.forecasting.warm_up import warm_up
     from energy_forecasting.registry.artifact import write_card
+    from energy_forecasting.registry.base_registry import read_base, write_base
     from energy_forecasting.tasks.champion_gate import gate_of
 
-__all__ = ["gate_of", "train", "warm_up", "write_card"]
+__all__ = [
+    "gate_of",
+    "learn_store_base",
+    "read_store_base",
+    "train",
+    "warm_up",
+    "write_base",
+    "write_card",
+]
+
+
+def read_store_base(path: Path) -> StoreBase:
+    """Read a base that the store's meters have taught."""
+    card, tables = read_base(path)
+    return StoreBase(card=card, base=PooledBase.from_arrays(tables))

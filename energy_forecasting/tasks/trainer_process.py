@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 
+from energy_forecasting.domain.base_card import BaseCard, base_task_of
 from energy_forecasting.domain.meters import Meter, MeterProfile
 from energy_forecasting.domain.model_card import ModelCard
 from energy_forecasting.domain.readings import History, Timestamps
 from energy_forecasting.domain.trainings import TrainingOptions, TrainingPhase, TrainingProgress
+from energy_forecasting.forecasting.store_base_training import BaseMeter
 from energy_forecasting.tasks.process_ties import die_with_parent
 
 #: Modules that the forkserver imports once, so that a trainer starts with them in memory.
@@ -60,6 +62,22 @@ class TrainingJob:
     artifact: Path  #: where the trainer writes the model; outside of what readers look at
     champion: Path | None = None  #: what it is compared with, if a file stands there
     inside: Timestamps | None = None  #: hours that begin within a longer reading
+    base: Path | None = None  #: of the store's other meters, for a short history
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BaseJob:
+    """All that a trainer needs to know to learn a base."""
+
+    meter_type: str
+    meters: list[BaseMeter]
+    skipped: dict[str, str]  #: ``type/id`` of meters left out, and why
+    artifact: Path  #: as a training's
+
+    @property
+    def meter(self) -> Meter:
+        """What stands for the base where a task names its meter."""
+        return base_task_of(self.meter_type)
 
 
 _board: MutableSequence[float] = [0.0] * len(Board)
@@ -81,16 +99,39 @@ def prepare_trainer(board: MutableSequence[float]) -> None:
 
 def run_training(job: TrainingJob) -> ModelCard:
     """Train one meter and write the artifact; return its card."""
-    from energy_forecasting.tasks.trainer_preload import gate_of, train, write_card  # noqa: PLC0415
+    from energy_forecasting.tasks.trainer_preload import (  # noqa: PLC0415
+        gate_of,
+        read_store_base,
+        train,
+        write_card,
+    )
 
     _show(TrainingProgress(fraction=0.0, phase=TrainingPhase.PREPARING))
-    gate = gate_of(job.champion) if job.champion else None
     trained = train(
-        job.history, job.meter, job.profile, job.options, _show, gate=gate, inside=job.inside
+        job.history,
+        job.meter,
+        job.profile,
+        job.options,
+        _show,
+        gate=gate_of(job.champion) if job.champion else None,
+        inside=job.inside,
+        base=read_store_base(job.base) if job.base else None,
     )
     trained.network.save(job.artifact)
     write_card(job.artifact, trained.card)
     return trained.card
+
+
+def run_base_learning(job: BaseJob) -> BaseCard:
+    """Learn a base and write its file; return its card."""
+    from energy_forecasting.tasks.trainer_preload import (  # noqa: PLC0415
+        learn_store_base,
+        write_base,
+    )
+
+    learnt = learn_store_base(job.meter_type, job.meters, job.skipped, _show)
+    write_base(job.artifact, learnt.card, learnt.base.to_arrays())
+    return learnt.card
 
 
 def read_progress(board: MutableSequence[float]) -> TrainingProgress:

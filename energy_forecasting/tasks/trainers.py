@@ -19,11 +19,13 @@ from concurrent.futures import CancelledError, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from multiprocessing.context import BaseContext
+from typing import Any, cast
 
 import psutil
 import structlog
 from pebble import ProcessExpired, ProcessPool
 
+from energy_forecasting.domain.base_card import BaseCard
 from energy_forecasting.domain.errors import (
     DeadlineExceeded,
     EnergyForecastingError,
@@ -36,10 +38,12 @@ from energy_forecasting.tasks.process_memory import private_memory_mb
 from energy_forecasting.tasks.trainer_process import (
     PRELOADED,
     TRAINER_ENVIRONMENT,
+    BaseJob,
     Board,
     TrainingJob,
     prepare_trainer,
     read_progress,
+    run_base_learning,
     run_training,
 )
 
@@ -56,12 +60,17 @@ _STARTS_TRIED = 3
 logger = structlog.get_logger("task.trainer")
 
 
+Job = TrainingJob | BaseJob
+Card = ModelCard | BaseCard
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainerWork:
     """What a trainer process does; tests put lighter work in its place."""
 
     prepare: Callable[[MutableSequence[float]], None] = prepare_trainer
     train: Callable[[TrainingJob], ModelCard] = run_training
+    learn_base: Callable[[BaseJob], BaseCard] = run_base_learning
     preloaded: list[str] = field(default_factory=lambda: list(PRELOADED))
 
 
@@ -76,9 +85,7 @@ class TrainerLimits:
 class _Watch:
     """Sees that one training keeps its limits."""
 
-    def __init__(
-        self, job: TrainingJob, limits: TrainerLimits, future: "Future[ModelCard]"
-    ) -> None:
+    def __init__(self, job: Job, limits: TrainerLimits, future: "Future[Any]") -> None:
         self._job = job
         self._limits = limits
         self._future = future
@@ -144,12 +151,12 @@ class Trainer:
 
     def train(
         self,
-        job: TrainingJob,
+        job: Job,
         *,
         limits: TrainerLimits,
         on_progress: ProgressListener,
         raise_if_gone: Callable[[], None],
-    ) -> ModelCard:
+    ) -> Card:
         """Train in the child while watching it.
 
         Raises:
@@ -173,12 +180,13 @@ class Trainer:
 
     def _train_once(
         self,
-        job: TrainingJob,
+        job: Job,
         limits: TrainerLimits,
         on_progress: ProgressListener,
         raise_if_gone: Callable[[], None],
-    ) -> ModelCard:
-        future = self._pool.schedule(self._work.train, args=[job])
+    ) -> Card:
+        work = self._work.learn_base if isinstance(job, BaseJob) else self._work.train
+        future = self._pool.schedule(work, args=[job])
         watch = _Watch(job, limits, future)
         try:
             while not wait([future], timeout=POLL_S).done:
@@ -260,6 +268,21 @@ class TrainerPool:
         raise_if_gone: Callable[[], None],
     ) -> ModelCard:
         """Train with an idle trainer; raises as ``Trainer.train`` does."""
+        return cast("ModelCard", self._work_on(job, on_progress, raise_if_gone))
+
+    def learn_base(
+        self,
+        job: BaseJob,
+        *,
+        on_progress: ProgressListener,
+        raise_if_gone: Callable[[], None],
+    ) -> BaseCard:
+        """Learn a base with an idle trainer; raises as ``Trainer.train`` does."""
+        return cast("BaseCard", self._work_on(job, on_progress, raise_if_gone))
+
+    def _work_on(
+        self, job: Job, on_progress: ProgressListener, raise_if_gone: Callable[[], None]
+    ) -> Card:
         with self._borrowed() as trainer:
             return trainer.train(
                 job,
@@ -297,7 +320,7 @@ class TrainerPool:
             self._idle.put(trainer)
 
 
-def _outcome(future: "Future[ModelCard]", job: TrainingJob) -> ModelCard:
+def _outcome(future: "Future[Card]", job: Job) -> Card:
     try:
         return future.result()
     except (EnergyForecastingError, BrokenProcessPool):
@@ -320,7 +343,7 @@ def _outcome(future: "Future[ModelCard]", job: TrainingJob) -> ModelCard:
         ) from error
 
 
-def _crash(job: TrainingJob, exit_code: int) -> EnergyForecastingError:
+def _crash(job: Job, exit_code: int) -> EnergyForecastingError:
     if exit_code == -getattr(signal, "SIGKILL", 9):
         return TrainerOutOfMemory(
             f"The trainer of {job.meter} was killed, most likely because the machine ran out of "

@@ -2,7 +2,13 @@
 
 from fastapi import APIRouter, Response
 
-from energy_forecasting.api.deps import ForecastServiceDep, MeterDep, ModelRegistryDep
+from energy_forecasting.api.deps import (
+    ForecastServiceDep,
+    MeterDep,
+    ModelRegistryDep,
+    ServicesDep,
+    base_of_type,
+)
 from energy_forecasting.api.schemas import (
     UNKNOWN,
     ErrorAnswer,
@@ -11,6 +17,7 @@ from energy_forecasting.api.schemas import (
     MonitoringAnswer,
     RollbackRequest,
 )
+from energy_forecasting.domain.base_card import BaseCard
 
 router = APIRouter(prefix="/models", tags=["models"])
 
@@ -19,6 +26,12 @@ router = APIRouter(prefix="/models", tags=["models"])
 def list_models(models: ModelRegistryDep) -> ModelList:
     """Return the card of every meter's champion."""
     return ModelList(models=models.champions())
+
+
+@router.get("/base/{meter_type}", summary="Read the card of a type's base", responses=UNKNOWN)
+def describe_base(meter_type: str, services: ServicesDep) -> BaseCard:
+    """Return what the store's meters of a type taught for the young ones, and how good it is."""
+    return services.bases.card(base_of_type(meter_type, services).meter_type)
 
 
 @router.get("/{meter_type}/{meter_id}", summary="Read a meter's model cards", responses=UNKNOWN)

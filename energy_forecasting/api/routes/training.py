@@ -4,10 +4,20 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from energy_forecasting.api.deps import ServicesDep, TaskStoreDep, known_meter
-from energy_forecasting.api.schemas import UNKNOWN, ErrorAnswer, TaskList, TrainAnswer, TrainRequest
+from energy_forecasting.api.deps import ServicesDep, TaskStoreDep, base_of_type, known_meter
+from energy_forecasting.api.schemas import (
+    UNKNOWN,
+    BaseRequest,
+    ErrorAnswer,
+    TaskList,
+    TrainAnswer,
+    TrainRequest,
+)
+from energy_forecasting.api.services import ApiServices
+from energy_forecasting.domain.meters import Meter
 from energy_forecasting.domain.stages import STAGE_MESSAGE, Stage
 from energy_forecasting.tasks.record import TaskRecord
+from energy_forecasting.tasks.task_store import Admission
 
 router = APIRouter(prefix="/trainmodel", tags=["training"])
 
@@ -22,7 +32,24 @@ def train(request: TrainRequest, services: ServicesDep) -> TrainAnswer:
     meter = known_meter(request.meter_type, request.meter_id, services)
     tuning = request.tuning
     max_trials = tuning.max_trials if tuning else services.settings.tuning_max_trials
-    admission = services.desk.admit(meter, max_trials=max_trials, force=request.force)
+    return _answer(
+        services.desk.admit(meter, max_trials=max_trials, force=request.force), meter, services
+    )
+
+
+@router.post("/base", summary="Queue the learning of a base for young meters")
+def learn_base(request: BaseRequest, services: ServicesDep) -> TrainAnswer:
+    """Learn from the store's meters of a type what helps the young ones among them.
+
+    At most BASE_MAX_METERS meters with at least eight weeks of history are read. Trainings of
+    meters too young for the network use the base from then on. A type has one open task at a
+    time; its record's `meter_id` is `_base`. Temperature is not used.
+    """
+    base = base_of_type(request.meter_type, services)
+    return _answer(services.desk.admit(base, max_trials=0), base, services)
+
+
+def _answer(admission: Admission, meter: Meter, services: ApiServices) -> TrainAnswer:
     record = services.tasks.get(admission.task_id) if admission.deduplicated else None
     return TrainAnswer(
         task_id=admission.task_id,

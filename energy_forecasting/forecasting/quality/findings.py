@@ -16,6 +16,9 @@ from energy_forecasting.forecasting.quality.level_shift import WINDOW_DAYS
 from energy_forecasting.forecasting.quality.wording import count, percent, with_unit
 from energy_forecasting.forecasting.recipe import NETWORK_NEEDS_DAYS
 
+#: A quarter has shown a meter's weeks and holidays; until then forecasts lean on other meters.
+SHORT_HISTORY_DAYS = 98
+
 #: A day a month; below it nothing of the accuracy was seen to be lost.
 WARNING_MISSING_SHARE = 0.03
 #: Up to a fifth missing or flat was measured: 4 to 10 % more error. Beyond, nobody knows.
@@ -65,12 +68,12 @@ def _of_length(
 ) -> Iterator[Finding]:
     if objection is not None:
         yield _finding(FindingCode(objection.error_type), Severity.SERIOUS, objection.message)
-    elif measures.days < NETWORK_NEEDS_DAYS:
+    elif measures.days < SHORT_HISTORY_DAYS:
         yield _finding(
             FindingCode.SHORT_HISTORY,
             Severity.WARNING,
-            f"The history holds {measures.days:.0f} days; below {NETWORK_NEEDS_DAYS} days only "
-            "the seasonal naive, last week's value, can be served.",
+            f"The history holds {measures.days:.0f} days; below {NETWORK_NEEDS_DAYS} days a "
+            "regression learnt mostly from other meters serves, which knows no temperature.",
         )
 
 

@@ -23,8 +23,10 @@ from energy_forecasting.domain.trainings import ProgressListener
 from energy_forecasting.forecasting.quality.limits import DEFAULT_LIMITS
 from energy_forecasting.meters.csv_import import import_csv
 from energy_forecasting.meters.sqlite import SqliteMeterStore
+from energy_forecasting.registry.base_registry import BaseRegistry
 from energy_forecasting.registry.model_registry import ModelRegistry
 from energy_forecasting.settings import Settings
+from energy_forecasting.tasks.base_building import BaseBuilder
 from energy_forecasting.tasks.pipeline import TrainingPipeline
 from energy_forecasting.tasks.queue import TrainingQueue, redis_broker
 from energy_forecasting.tasks.redis_client import api_redis
@@ -80,6 +82,14 @@ class Service:
             registry=self.models,
             heart=WorkerHeart(
                 WorkerRegistry(self._client, url=url), self._tasks, version="1", trainer_pids=list
+            ),
+            base_builder=BaseBuilder(
+                meters=self.meters,
+                trainers=TrainersHere(),  # type: ignore[arg-type]
+                models=self.models,
+                bases=BaseRegistry(folder / "models"),
+                history=timedelta(days=730),
+                max_meters=4,
             ),
             history_days=730,
             limits=DEFAULT_LIMITS,

@@ -9,6 +9,7 @@ import pytest
 import redis
 from dramatiq.brokers.redis import RedisBroker
 
+from energy_forecasting.domain.base_card import BaseCard, base_task_of
 from energy_forecasting.domain.errors import ConnectionFailed, StorageFailed
 from energy_forecasting.domain.meters import Meter, MeterProfile
 from energy_forecasting.domain.model_card import GateReport, ModelCard
@@ -18,15 +19,18 @@ from energy_forecasting.domain.stages import Stage
 from energy_forecasting.domain.trainings import ProgressListener, TrainingPhase, TrainingProgress
 from energy_forecasting.forecasting.quality.limits import DEFAULT_LIMITS
 from energy_forecasting.forecasting.quality.report import quality_report
+from energy_forecasting.forecasting.store_base_training import learn_store_base
 from energy_forecasting.meters.memory import InMemoryMeterStore
 from energy_forecasting.meters.store import StoreStatus
+from energy_forecasting.registry.base_registry import BaseRegistry, read_base, write_base
 from energy_forecasting.registry.model_registry import ModelRegistry
+from energy_forecasting.tasks.base_building import BaseBuilder
 from energy_forecasting.tasks.pipeline import TrainingPipeline
 from energy_forecasting.tasks.queue import TrainingQueue, redis_broker
 from energy_forecasting.tasks.record import TaskRecord
 from energy_forecasting.tasks.redis_client import api_redis
 from energy_forecasting.tasks.task_store import TaskStore
-from energy_forecasting.tasks.trainer_process import TrainingJob
+from energy_forecasting.tasks.trainer_process import BaseJob, TrainingJob
 from energy_forecasting.tasks.workers import WorkerHeart, WorkerRegistry
 from tests.model_cards import METER, card, gate_report, write_artifact
 
@@ -56,9 +60,23 @@ class QuickTrainers:
         raise_if_gone()
         if self.error:
             raise self.error
+        self.job = job
         made = card(self.version, job.meter).model_copy(update={"gate": self.gate})
         write_artifact(job.artifact, made)
         return made
+
+    def learn_base(
+        self,
+        job: BaseJob,
+        *,
+        on_progress: ProgressListener,
+        raise_if_gone: Callable[[], None],
+    ) -> BaseCard:
+        learnt = learn_store_base(job.meter_type, job.meters, job.skipped, on_progress)
+        self.before_return()
+        raise_if_gone()
+        write_base(job.artifact, learnt.card, learnt.base.to_arrays())
+        return learnt.card
 
 
 class StoreAway(InMemoryMeterStore):
@@ -84,6 +102,7 @@ class World:
         self.store = TaskStore(self.client, url=url, retention=timedelta(days=1))
         self.trainers = QuickTrainers()
         self.models = ModelRegistry(models, versions_kept=3)
+        self.bases = BaseRegistry(models)
         self.must_stop = False
         self.pipeline = TrainingPipeline(
             store=self.store,
@@ -93,6 +112,14 @@ class World:
             registry=self.models,
             heart=WorkerHeart(
                 WorkerRegistry(self.client, url=url), self.store, version="1", trainer_pids=list
+            ),
+            base_builder=BaseBuilder(
+                meters=meters,
+                trainers=self.trainers,  # type: ignore[arg-type]
+                models=self.models,
+                bases=self.bases,
+                history=timedelta(days=730),
+                max_meters=4,
             ),
             history_days=730,
             limits=limits,
@@ -115,11 +142,12 @@ class World:
         self.broker.client.close()
 
 
-def history(days: float, *, constant: bool = False) -> History:
+def history(days: float, *, constant: bool = False, seed: int | None = None) -> History:
+    noise = 0.0 if seed is None else np.random.default_rng(seed).normal(0, 0.3, int(days * 24))
     hours = np.arange(int(days * 24))
     return History(
         timestamps=(np.datetime64("2025-01-01T00", "s") + hours * HOUR).astype("datetime64[s]"),
-        consumption=np.ones(len(hours)) if constant else 5 + np.sin(hours / 24 * 2 * np.pi),
+        consumption=np.ones(len(hours)) if constant else 5 + np.sin(hours / 24 * 2 * np.pi) + noise,
         temperature=np.full(len(hours), np.nan),
     )
 
@@ -159,7 +187,7 @@ def test_a_training_ends_with_the_documented_result_and_a_champion(world: World)
     [
         ("unknown", None, "NO_DATA_FOUND"),
         ("empty", 0.0, "NO_DATA_FOUND"),
-        ("three_days", 3.0, "INSUFFICIENT_DATA"),
+        ("one_day", 1.0, "INSUFFICIENT_DATA"),
         ("constant", 200.0, "DATA_QUALITY_ERROR"),
     ],
 )
@@ -456,3 +484,111 @@ def test_a_message_for_an_ended_task_is_dropped(world: World) -> None:
     record = world.train()
 
     assert world.run(record.task_id).updated_at == record.updated_at
+
+
+GAS_BASE = base_task_of("gas")
+
+
+def gas(number: int) -> Meter:
+    return Meter(meter_type="gas", meter_id=f"g{number}")
+
+
+@pytest.fixture
+def gas_meters(meters: InMemoryMeterStore) -> InMemoryMeterStore:
+    """Return a store that also holds six old, one young and one dead gas meter."""
+    for number in range(6):
+        meters.write_readings(gas(number), iter([history(70, seed=number)]))
+    meters.write_readings(gas(6), iter([history(10, seed=6)]))
+    meters.write_readings(gas(7), iter([history(70, constant=True)]))
+    return meters
+
+
+def test_a_base_is_learnt_from_the_old_meters_of_its_type(
+    world: World, gas_meters: InMemoryMeterStore
+) -> None:
+    # Given BASE_MAX_METERS of four
+    del gas_meters
+    # When
+    record = world.train(GAS_BASE)
+    # Then
+    assert record.status is Stage.SUCCESS, record.error
+    assert record.meter_id == "_base"
+    assert record.result is not None
+    details = record.result["details"]
+    assert details["meters"] == 4
+    assert details["model_path"].endswith(".base/gas.npz")
+    assert details["skipped"].keys() <= {"gas/g6", "gas/g7"}
+    path = world.bases.find("gas")
+    assert path is not None
+    card, tables = read_base(path)
+    assert all(meter.startswith("gas/") for meter in card.meters)
+    assert card.skill > 0
+    assert len(tables["meters"]) == 4 + 4  # the sample comes on top
+    assert world.models.champions() == []
+
+
+def test_a_young_meter_is_trained_with_the_base_of_its_type(
+    world: World, gas_meters: InMemoryMeterStore
+) -> None:
+    del gas_meters
+    # Given no base yet, the result says how to get one
+    first = world.train(gas(6))
+    assert first.result is not None
+    assert "POST /trainmodel/base" in first.result["details"]["advice"]
+    assert world.trainers.job is not None
+    assert world.trainers.job.base is None
+    # When there is one
+    world.train(GAS_BASE)
+    second = world.train(gas(6))
+    # Then the trainer gets it, and advice is no longer given
+    assert world.trainers.job.base == world.bases.find("gas")
+    assert second.result is not None
+    assert "advice" not in second.result["details"]
+
+
+def test_a_type_with_too_few_old_meters_has_no_base(world: World) -> None:
+    record = world.train(base_task_of("water"))
+
+    assert record.status is Stage.FAILED
+    assert record.error_details is not None
+    assert record.error_details["type"] == "INSUFFICIENT_DATA"
+    assert record.error_details["need_meters"] == 3
+
+
+def test_a_base_cancelled_while_it_is_saved_leaves_the_one_before(
+    world: World, gas_meters: InMemoryMeterStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del gas_meters
+    # Given a base
+    world.train(GAS_BASE)
+    before = world.bases.card("gas").version
+    # When another is cancelled after it was published
+    task_id = world.store.admit(GAS_BASE, {}).task_id
+    publish = world.bases.publish
+
+    def publish_then_cancel(incoming: Path, meter_type: str) -> object:
+        publication = publish(incoming, meter_type)
+        world.store.cancel(task_id)
+        return publication
+
+    monkeypatch.setattr(world.bases, "publish", publish_then_cancel)
+    record = world.run(task_id)
+    # Then
+    assert record.status is Stage.CANCELLED
+    assert world.bases.card("gas").version == before
+    assert list((world.models.root / ".incoming").iterdir()) == []
+
+
+def test_a_base_cancelled_while_it_is_learnt_is_not_published(
+    world: World, gas_meters: InMemoryMeterStore
+) -> None:
+    del gas_meters
+    task_id = world.store.admit(GAS_BASE, {}).task_id
+
+    def cancel() -> None:
+        world.store.cancel(task_id)
+
+    world.trainers.before_return = cancel
+
+    assert world.run(task_id).status is Stage.CANCELLED
+    assert world.bases.find("gas") is None

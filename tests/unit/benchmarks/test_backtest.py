@@ -65,7 +65,7 @@ def test_no_opponent_sees_what_comes_after_the_origin(backtest: Backtest, name: 
     np.testing.assert_allclose(forecast, of_changed)
 
 
-@pytest.mark.parametrize("name", OPPONENTS)
+@pytest.mark.parametrize("name", [name for name in OPPONENTS if name.values != ("yesterday",)])
 def test_every_opponent_learns_a_regular_week(backtest: Backtest, name: str) -> None:
     predict = import_module(METHODS[name].module).fit(backtest)
     origins = backtest.origins(0, every_days=14)
@@ -101,6 +101,23 @@ def test_after_the_spring_change_the_forecast_keeps_to_the_wall_clock() -> None:
 
     # Then it skips the hour that does not exist
     assert asked[23:27].tolist() == [23, 24, 26, 27]
+
+
+def test_a_cut_history_begins_later_and_is_scored_alike() -> None:
+    # Given
+    case = case_ending("2023-02-20")
+    whole = Backtest.of(case, Setting.NOTEMP)
+
+    # When
+    cut = Backtest.of(case, Setting.NOTEMP, history_weeks=2)
+
+    # Then
+    assert (cut.first_origin, cut.scale) == (whole.first_origin, whole.scale)
+    assert len(cut.training_history) == 14 * 24
+    assert np.isfinite(cut.training_grid.consumption).sum() == 14 * 24
+    np.testing.assert_array_equal(
+        cut.grid.consumption[cut.first_origin :], whole.grid.consumption[whole.first_origin :]
+    )
 
 
 def test_temperature_is_handed_out_as_the_setting_says() -> None:

@@ -13,6 +13,7 @@ def score(method: str, meter_id: str, mase: float, coverage80: float = 0.8) -> S
         meter_id=meter_id,
         meter_type="electricity",
         setting="notemp",
+        history_weeks=2,
         horizon=24,
         origin_hour=0,
         every_days=1,
@@ -63,5 +64,5 @@ def test_the_table_shows_a_dash_where_nothing_was_measured(
     print_tables([score("product", "a", 0.8)])
 
     table = capsys.readouterr().out
-    assert "notemp, 24 h ahead, from hour 0, 56 origins a meter" in table
+    assert "notemp, 24 h ahead, from hour 0, 56 origins a meter, history cut to 2 weeks" in table
     assert "nan" not in table

@@ -18,6 +18,23 @@ from energy_forecasting.domain.model_card import ForecastMethod, ModelCard
 from energy_forecasting.domain.readings import HOUR, History, to_datetime
 from energy_forecasting.forecasting.forecaster import Forecaster
 from energy_forecasting.forecasting.model_quantiles import RECENT_DAYS
+from energy_forecasting.forecasting.model_quantiles import is_absurd as absurdity
+from energy_forecasting.forecasting.pooled_regression import (
+    COEFFICIENTS,
+    QUANTILES,
+    SELECTION,
+    SPREAD,
+    selection_of,
+)
+
+#: Enough for the dispersions; the order does not matter.
+POOLED_NAMES = (
+    "lead",
+    "hour_sin_1",
+    "days_mean",
+    *(f"week_{ago}" for ago in (1, 2, 3)),
+    *(f"day_{ago}" for ago in range(1, 8)),
+)
 
 CardFactory = Callable[..., ModelCard]
 Weights = Mapping[str, npt.NDArray[np.float32]]
@@ -29,6 +46,20 @@ def forecaster(make_card: CardFactory, random_weights: Weights) -> Forecaster:
     card = make_card()
     learnt = card.data.model_copy(update={"last_reading": datetime(2025, 1, 1, tzinfo=UTC)})
     return Forecaster(card.model_copy(update={"data": learnt}), random_weights)
+
+
+@pytest.fixture
+def weights_of_all_methods(random_weights: Weights) -> Weights:
+    generator = np.random.default_rng(0)
+    count = len(POOLED_NAMES)
+    return {
+        **random_weights,
+        "residual_quantiles/kernel": np.tile(np.linspace(-9, 9, 9, dtype=np.float32), (24, 1)),
+        COEFFICIENTS: generator.normal(0, 0.2, (7, count)).astype(np.float32),
+        SPREAD: generator.uniform(0, 1, (7, 3)).astype(np.float32),
+        QUANTILES: np.sort(generator.normal(0, 1, (7, 9)), axis=1).astype(np.float32),
+        SELECTION: selection_of(POOLED_NAMES).astype(np.float32),
+    }
 
 
 @pytest.fixture
@@ -49,15 +80,17 @@ def horizon_at(*origin: int, hours: int = 168) -> Horizon:
 @pytest.mark.parametrize("method", list(ForecastMethod))
 def test_forecast_hours_are_consecutive_ordered_and_not_negative(
     make_card: CardFactory,
-    random_weights: Weights,
+    weights_of_all_methods: Weights,
     history: History,
     origin: tuple[int, ...],
     method: ForecastMethod,
 ) -> None:
     # Given
-    table = np.tile(np.linspace(-9, 9, 9, dtype=np.float32), (24, 1))
-    weights = {**random_weights, "residual_quantiles/kernel": table}
-    forecaster = Forecaster(make_card(method=method), weights)
+    names = {"feature_names": list(POOLED_NAMES)}
+    is_pooled = method is ForecastMethod.POOLED_REGRESSION
+    forecaster = Forecaster(
+        make_card(method=method, **(names if is_pooled else {})), weights_of_all_methods
+    )
     horizon = horizon_at(*origin)
     # When
     forecast = forecaster.forecast(history, horizon, levels=(0.01, 0.1, 0.5, 0.9, 0.99))
@@ -294,6 +327,18 @@ def test_an_all_zero_month_forecasts_without_fault(
     assert (forecast.quantiles >= 0).all()
 
 
+@pytest.mark.parametrize(("readings", "is_absurd"), [(48, False), (28 * 24, True)])
+def test_a_meter_of_a_few_days_may_leave_its_narrow_range(
+    make_card: CardFactory, readings: int, *, is_absurd: bool
+) -> None:
+    # Given a meter that has shown 1 to 2 so far
+    data = make_card().data.model_copy(update={"lowest": 1.0, "highest": 2.0, "readings": readings})
+    card = make_card(data=data)
+    # Then 5 is believed of a young one only, and 50 of none
+    assert bool(absurdity(card, np.full((1, 9), 5.0))) is is_absurd
+    assert absurdity(card, np.full((1, 9), 50.0))
+
+
 def test_forecasting_imports_no_tensorflow() -> None:
     # When the modules that serving and validating need are imported in a fresh interpreter
     program = (
@@ -309,3 +354,49 @@ def test_forecasting_imports_no_tensorflow() -> None:
     )
     # Then
     assert finished.returncode == 0, finished.stderr
+
+
+def test_a_pooled_regression_adapts_and_is_explained_like_a_network(
+    make_card: CardFactory, weights_of_all_methods: Weights, history: History
+) -> None:
+    # Given a young meter's model whose training ended three months before
+    learnt = make_card().data.model_copy(update={"last_reading": datetime(2024, 6, 1, tzinfo=UTC)})
+    card = make_card(
+        method=ForecastMethod.POOLED_REGRESSION,
+        feature_names=list(POOLED_NAMES),
+        uses_temperature=False,
+        data=learnt,
+        non_negative=False,
+    )
+    forecaster = Forecaster(card, weights_of_all_methods)
+    horizon = horizon_at(2024, 9, 1, 7)
+    # When
+    forecast = forecaster.forecast(history, horizon)
+    explanation = forecaster.explain(history, horizon, forecast)
+    # Then the last weeks have judged it, and the parts add up to what they made of it
+    assert forecast.live is not None
+    assert forecast.live.scored_days == 28
+    assert "recent_errors" in explanation.parts
+    total = np.sum(list(explanation.parts.values()), axis=0)
+    np.testing.assert_allclose(total, forecast.median, rtol=1e-6)
+
+
+def test_a_pooled_regression_learns_nothing_from_readings_after_the_origin(
+    make_card: CardFactory, weights_of_all_methods: Weights, history: History
+) -> None:
+    # Given readings that go wild from the origin on
+    card = make_card(
+        method=ForecastMethod.POOLED_REGRESSION,
+        feature_names=list(POOLED_NAMES),
+        uses_temperature=False,
+    )
+    horizon = horizon_at(2024, 9, 1, 7)
+    spoilt = history.consumption.copy()
+    spoilt[history.timestamps >= np.datetime64("2024-09-01T07")] = 1e5
+    # When
+    usual = Forecaster(card, weights_of_all_methods).forecast(history, horizon)
+    other = Forecaster(card, weights_of_all_methods).forecast(
+        replace(history, consumption=spoilt), horizon
+    )
+    # Then
+    np.testing.assert_array_equal(usual.quantiles, other.quantiles)

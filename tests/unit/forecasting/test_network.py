@@ -6,9 +6,15 @@ import keras
 import numpy as np
 import pytest
 
+from energy_forecasting.domain.calendar import LocalCalendar
+from energy_forecasting.forecasting.built_in_base import built_in_base
 from energy_forecasting.forecasting.evaluation import ensemble_quantiles
+from energy_forecasting.forecasting.grid import LocalGrid
 from energy_forecasting.forecasting.naive_network import build_naive_network
 from energy_forecasting.forecasting.network import build_network
+from energy_forecasting.forecasting.pooled_network import build_pooled_network
+from energy_forecasting.forecasting.pooled_regression import pooled_quantiles
+from energy_forecasting.forecasting.pooled_training import fit_pooled
 from energy_forecasting.forecasting.recipe import ensemble_members, member_positions
 from energy_forecasting.forecasting.seasonal_naive import (
     RESIDUAL_QUANTILES,
@@ -55,6 +61,31 @@ def test_a_saved_network_loads_bit_for_bit_and_numpy_agrees(
         in_numpy = ensemble_quantiles(weights, features, positions)
         np.testing.assert_allclose(in_numpy, output, atol=1e-5, rtol=1e-5)
         assert (np.diff(in_numpy, axis=1) >= 0).all()
+
+
+def test_the_pooled_network_answers_as_its_numpy_twin(tmp_path: Path) -> None:
+    # Given the built-in base's own tables, and features that reach beyond the clip
+    generator = np.random.default_rng(0)
+    names = built_in_base().names
+    two_days = LocalGrid(
+        start=np.datetime64("2024-01-01T00", "h"),
+        consumption=generator.normal(5, 1, 48),
+        temperature=np.full(48, np.nan),
+        calendar=LocalCalendar(timezone="UTC", country=None),
+    )
+    tables = fit_pooled(two_days, built_in_base()).weights
+    path = tmp_path / "pooled.h5"
+    build_pooled_network(tables).save(path)
+    features = generator.normal(0, 3, (169, len(names))).astype(np.float32)
+    features[:, names.index("lead")] = np.arange(169) / np.float32(168)
+    # When
+    loaded = keras.models.load_model(path, compile=False)
+    # Then
+    weights = read_weights(path)
+    assert weights.keys() == tables.keys()
+    twin = pooled_quantiles(weights, np.clip(features, -5, 5))
+    np.testing.assert_allclose(loaded(features), twin, atol=1e-5, rtol=1e-5)
+    assert (np.diff(twin, axis=1) >= 0).all()
 
 
 def test_the_naive_network_answers_as_its_numpy_twin(tmp_path: Path) -> None:

@@ -364,14 +364,14 @@ def test_the_rules_told_are_those_that_training_follows(make_history: HistoryFac
     assert min(dict(repairs).values()) > 0
 
 
-@pytest.mark.parametrize("days", [3, 0.05])
+@pytest.mark.parametrize("days", [1, 0.05])
 def test_too_little_history_is_unusable_and_says_what_a_training_would(
     make_history: HistoryFactory, days: float
 ) -> None:
     report = quality_report(make_history(days=days), PROFILE)
 
     assert report.verdict is Verdict.UNUSABLE
-    assert "at least 21 days" in report.verdict_reason
+    assert "at least 2 days" in report.verdict_reason
     assert report.findings[0].code is FindingCode.INSUFFICIENT_DATA
     assert report.findings[0].severity is Severity.SERIOUS
 

@@ -21,7 +21,7 @@ from energy_forecasting.forecasting.examples import TrainingExamples
 from energy_forecasting.forecasting.forecaster import Forecaster
 from energy_forecasting.forecasting.grid import LocalGrid
 from energy_forecasting.forecasting.network import weights_of
-from energy_forecasting.forecasting.recipe import Settings
+from energy_forecasting.forecasting.recipe import NETWORK_NEEDS_DAYS, Settings
 from energy_forecasting.forecasting.training import train
 from energy_forecasting.forecasting.warm_up import warm_up
 from energy_forecasting.registry.artifact import read_card, read_weights, write_card
@@ -34,6 +34,7 @@ pytestmark = [
 
 METER = Meter(meter_type="electricity", meter_id="meter_1")
 LONDON = MeterProfile(unit="kWh", timezone="Europe/London", country="GB")
+UTC_METER = MeterProfile(unit="kWh")
 UNTUNED = TrainingOptions(max_trials=0, seed=1)
 
 HistoryFactory = Callable[..., History]
@@ -89,7 +90,7 @@ def test_a_real_meter_is_trained_saved_and_forecast_better_than_last_week(
 
 def test_the_same_history_and_seed_give_the_same_model(make_history: HistoryFactory) -> None:
     # Given
-    history = make_history(days=100)
+    history = make_history(days=NETWORK_NEEDS_DAYS)
     # When
     first = train(history, METER, LONDON, UNTUNED, nothing)
     second = train(history, METER, LONDON, UNTUNED, nothing)
@@ -112,7 +113,9 @@ def test_tuning_is_reported_on_the_card_and_progress_never_turns_back(
         reports.append((time.process_time(), progress))
 
     # When
-    trained = train(make_history(days=150), METER, LONDON, TrainingOptions(max_trials=2), listen)
+    trained = train(
+        make_history(days=NETWORK_NEEDS_DAYS), METER, LONDON, TrainingOptions(max_trials=2), listen
+    )
     # Then
     assert trained.card.tuning is not None
     assert len(trained.card.tuning.trials) == 3
@@ -132,34 +135,86 @@ def test_a_listener_can_end_a_training(make_history: HistoryFactory) -> None:
 
     # Then
     with pytest.raises(Cancelled):
-        train(make_history(days=150), METER, LONDON, TrainingOptions(max_trials=1), cancel)
+        train(
+            make_history(days=NETWORK_NEEDS_DAYS),
+            METER,
+            LONDON,
+            TrainingOptions(max_trials=1),
+            cancel,
+        )
 
 
-@pytest.mark.parametrize(("days", "has_skill"), [(22, False), (90, True)])
-def test_a_short_history_is_served_by_the_seasonal_naive(
+@pytest.mark.parametrize(("days", "has_skill"), [(2, False), (5, False), (14, False), (42, True)])
+def test_a_young_meter_gets_a_regression_learnt_from_others(
     make_history: HistoryFactory, tmp_path: Path, days: int, *, has_skill: bool
 ) -> None:
-    # Given a summer without a change of clocks
-    history = make_history(days=days, start="2024-04-05T00")
+    # Given a meter installed on a Monday, whose weekends use less
+    whole = make_history(days=days + 7, start="2024-04-08T00")
+    origin = to_datetime(whole.timestamps[days * 24])
     # When
-    trained = train(history, METER, LONDON, TrainingOptions(), nothing)
-    path = tmp_path / "naive.h5"
+    trained = train(whole.before(origin), METER, UTC_METER, TrainingOptions(), nothing)
+    path = tmp_path / "young.h5"
     trained.network.save(path)
+    write_card(path, trained.card)
+    forecaster = Forecaster(read_card(path), read_weights(path))
+    # Then the card says what it is
+    card = read_card(path)
+    assert card.method is ForecastMethod.POOLED_REGRESSION
+    assert f"{days} days" in card.method_reason
+    assert "4 sample meters" in card.method_reason
+    assert f"needs {NETWORK_NEEDS_DAYS}" in card.method_reason
+    assert card.base is not None
+    assert card.base.source == "built_in"
+    assert not card.uses_temperature
+    assert (card.skill is not None) is has_skill
+    # And the days ahead are forecast well, except a weekend that it has never seen
+    forecast = forecaster.forecast(whole.before(origin), Horizon(origin=origin, hours=168))
+    assert not forecast.is_baseline
+    assert (np.diff(forecast.quantiles, axis=1) >= 0).all()
+    error = np.abs(forecast.median - whole.consumption[days * 24 :])
+    working_day = np.array([to_datetime(stamp).weekday() < 5 for stamp in forecast.timestamps])
+    assert error[working_day].mean() < 0.3
+    assert error.mean() < (0.5 if days < 7 else 0.3)
+
+
+def test_a_young_meter_forecasts_from_any_hour_and_after_its_training(
+    make_history: HistoryFactory,
+) -> None:
+    # Given a model of ten days
+    whole = make_history(days=40, start="2024-04-08T00")
+    start = to_datetime(whole.timestamps[10 * 24])
+    trained = train(whole.before(start), METER, LONDON, UNTUNED, nothing)
+    forecaster = Forecaster(trained.card, weights_of(trained.network))
+    # When it is asked at other hours and when readings have come in
+    for hours in (7, 13, 24 * 12 + 18):
+        origin = to_datetime(whole.timestamps[10 * 24 + hours])
+        forecast = forecaster.forecast(whole, Horizon(origin=origin, hours=168))
+        # Then it answers, and what comes after the origin changes nothing
+        known = forecaster.forecast(whole.before(origin), Horizon(origin=origin, hours=168))
+        np.testing.assert_array_equal(forecast.quantiles, known.quantiles)
+        assert not forecast.is_baseline
+
+
+def test_a_young_meter_that_repeats_its_week_is_left_to_the_seasonal_naive(
+    make_history: HistoryFactory,
+) -> None:
+    # Given
+    history = make_history(days=42)
+    habit = np.random.default_rng(0).normal(5, 1, 168)
+    # When
+    repeating = replace(history, consumption=np.tile(habit, 6))
+    trained = train(repeating, METER, UTC_METER, UNTUNED, nothing)
     # Then
     assert trained.card.method is ForecastMethod.SEASONAL_NAIVE
-    assert "98" in trained.card.method_reason
-    assert (trained.card.skill is not None) is has_skill
-    forecast = Forecaster(trained.card, read_weights(path)).forecast(
-        history, Horizon(origin=to_datetime(history.timestamps[-1] + HOUR), hours=168)
-    )
-    np.testing.assert_allclose(forecast.median, history.consumption[-168:], rtol=1e-6)
+    assert trained.card.base is None
+    assert "out of fold" in trained.card.method_reason
 
 
 def test_a_meter_that_repeats_its_week_is_left_to_the_seasonal_naive(
     make_history: HistoryFactory,
 ) -> None:
     # Given a meter without noise or weather
-    history = make_history(days=120)
+    history = make_history(days=NETWORK_NEEDS_DAYS)
     hours = np.arange(len(history))
     habit = 2 + np.sin(2 * np.pi * hours / 168)
     # When
@@ -171,7 +226,7 @@ def test_a_meter_that_repeats_its_week_is_left_to_the_seasonal_naive(
 
 def test_gaps_spikes_and_a_zero_summer_are_survived(make_history: HistoryFactory) -> None:
     # Given a gas meter with a fifth missing, spikes, three months of zeros, half the temperatures
-    history = make_history(days=200)
+    history = make_history(days=NETWORK_NEEDS_DAYS)
     generator = np.random.default_rng(0)
     consumption = np.maximum(history.consumption, 0)
     consumption[80 * 24 : 170 * 24] = 0.0
@@ -230,9 +285,9 @@ def test_a_meter_that_mostly_rests_is_trained_and_served_sensibly(
         assert forecast.quantiles[:, -1].max() > 8
 
 
-def test_three_days_of_history_are_refused(make_history: HistoryFactory) -> None:
+def test_one_day_of_history_is_refused(make_history: HistoryFactory) -> None:
     with pytest.raises(InsufficientData):
-        train(make_history(days=3), METER, LONDON, UNTUNED, nothing)
+        train(make_history(days=1), METER, LONDON, UNTUNED, nothing)
 
 
 def test_a_diverging_fit_is_a_training_error(make_history: HistoryFactory) -> None:

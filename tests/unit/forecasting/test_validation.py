@@ -16,35 +16,39 @@ PROFILE = MeterProfile(unit="kWh")
 
 
 def test_a_good_history_is_summed_up(make_history: HistoryFactory) -> None:
-    summary = validate_history(make_history(days=120), PROFILE)
-    assert summary.days == 120
-    assert summary.readings == 120 * 24
+    summary = validate_history(make_history(days=224), PROFILE)
+    assert summary.days == 224
+    assert summary.readings == 224 * 24
     assert summary.missing_share == 0
     assert summary.has_temperature
     assert summary.enough_for_network
 
 
-def test_ten_weeks_are_enough_for_the_naive_only(make_history: HistoryFactory) -> None:
+def test_ten_weeks_are_too_few_for_the_network(make_history: HistoryFactory) -> None:
     assert not validate_history(make_history(days=70), PROFILE).enough_for_network
 
 
-def test_three_days_are_too_few_and_the_error_says_how_many_are_needed(
+def test_one_day_is_too_little_and_the_error_says_how_many_are_needed(
     make_history: HistoryFactory,
 ) -> None:
-    with pytest.raises(InsufficientData, match=r"3\.0 days .* 21 days") as caught:
-        validate_history(make_history(days=3), PROFILE)
-    assert caught.value.details == {"have_days": 3.0, "need_days": 21}
+    with pytest.raises(InsufficientData, match=r"1\.0 days .* 2 days") as caught:
+        validate_history(make_history(days=1), PROFILE)
+    assert caught.value.details == {"have_days": 1.0, "need_days": 2}
+
+
+def test_two_days_suffice(make_history: HistoryFactory) -> None:
+    assert validate_history(make_history(days=2), PROFILE).readings == 48
 
 
 def test_unusable_readings_do_not_count_as_history(make_history: HistoryFactory) -> None:
-    # Given sixty days whose first fifty are unusable
+    # Given sixty days of which only the last is usable
     history = make_history(days=60)
     consumption = history.consumption.copy()
-    consumption[: 50 * 24] = np.nan
+    consumption[: 59 * 24] = np.nan
     # Then
     with pytest.raises(InsufficientData) as caught:
         validate_history(replace(history, consumption=consumption), PROFILE)
-    assert caught.value.details["have_days"] == 10.0
+    assert caught.value.details["have_days"] == 1.0
 
 
 @pytest.mark.parametrize("days", [0, 60])
