@@ -1,9 +1,9 @@
 """The configuration that every meter starts from, with the evidence for it.
 
 Measured on 24 real meters over 8 weeks each, 24 and 168 hours ahead (mean MASE, lower is
-better): this recipe .75 to .91, gradient boosting on the same features .83 to .96, the
-seasonal naive 1.09 to 1.13. What brought nothing is left out: monotone heads, dropout, early
-stopping, more than four members (.1 to .3 % for twice the time).
+better): this recipe .70 to .90, gradient boosting on the same features .82 to .95, the
+seasonal naive 1.09 to 1.13 (``docs/performance.md``). What brought nothing is left out:
+monotone heads, dropout, early stopping, more than four members (.1 to .3 % for twice the time).
 """
 
 from collections.abc import Sequence
