@@ -21,7 +21,12 @@ from energy_forecasting.forecasting.adaptive_calibration import Adaptation, adap
 from energy_forecasting.forecasting.evaluation import Weights
 from energy_forecasting.forecasting.grid import Flags
 from energy_forecasting.forecasting.imputation import HOURS_PER_DAY
-from energy_forecasting.forecasting.replay import Replay, replay, replayed_readings
+from energy_forecasting.forecasting.replay import (
+    Replay,
+    replay,
+    replay_hour,
+    replayed_readings,
+)
 
 #: Days before the origin that a record covers.
 MONITORED_DAYS = 28
@@ -81,6 +86,9 @@ class LiveCalibration:
         # The seasonal naive answers with last week's value, not with one near it.
         moves = self._card.method is not ForecastMethod.SEASONAL_NAIVE
         adaptation, served = adapt(past.quantiles, past.actual, moves_median=moves)
+        # Learnt by the hours since each origin, applied by the hour of day.
+        hour = replay_hour(self._card, origin)
+        adaptation = replace(adaptation, shift=np.roll(adaptation.shift, hour, axis=1))
         if self._card.non_negative:
             served = np.maximum(served, 0.0)
             past = replace(past, quantiles=np.maximum(past.quantiles, 0.0))

@@ -3,8 +3,9 @@
 One forecast from every local midnight, each from readings before it alone, of the hours after
 the training's end: the model has learnt the others. Midnights, whatever hour is asked, because
 they see every hour of the day once at each lead, and because the same past then answers
-for a whole day of questions. Nothing is stored: readings that come late or in bulk count as if
-they had always been there.
+for a whole day of questions. A meter whose readings cover several hours is replayed from the hour
+that is asked: a midnight may lie within a reading, which is not known before it ends. Nothing is
+stored: readings that come late or in bulk count as if they had always been there.
 
 It is not what was served at the time, when a reading may not have come yet. The ensemble that
 uses temperature gets the measured one in place of a forecast, which flatters it. Midnights before
@@ -47,13 +48,15 @@ REPLAY_DAYS = 60
 #: Forecasts from so many days before the training's end reach beyond it.
 _DAYS_BEFORE = MAX_HORIZON_HOURS // HOURS_PER_DAY - 1
 
+_MINUTES_PER_HOUR = 60
+
 _A_DAY = np.timedelta64(1, "D")
 _AN_HOUR = np.timedelta64(1, "h")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Replay:
-    """Forecasts from d consecutive local midnights, oldest first."""
+    """Forecasts from d consecutive local midnights or other hours, oldest first."""
 
     quantiles: Values  #: [d, 168, 9] calibrated in training, in the meter's unit
     actual: Values  #: [d, 168] NaN where it is unknown, was learnt, or must not judge
@@ -81,6 +84,14 @@ def replay_needs_from(card: ModelCard, origin: datetime) -> datetime:
     return earliest - timedelta(days=RECENT_DAYS + 4)
 
 
+def replay_hour(card: ModelCard, origin: datetime) -> int:
+    """Return the local hour of day from which past forecasts are made again."""
+    if card.resolution_minutes is None or card.resolution_minutes <= _MINUTES_PER_HOUR:
+        return 0
+    local = local_hour(origin, LocalCalendar(timezone=card.timezone, country=card.country))
+    return int((local - local.astype("datetime64[D]")).astype(np.int64))
+
+
 def replay(
     card: ModelCard,
     weights: Weights,
@@ -106,7 +117,7 @@ def replay(
     )
     start = (first_day - RECENT_DAYS * _A_DAY).astype("datetime64[h]")
     grid = LocalGrid.from_history(readings, calendar, start=start, end=end)
-    first = RECENT_DAYS * HOURS_PER_DAY
+    first = RECENT_DAYS * HOURS_PER_DAY + replay_hour(card, origin)
     origins = np.arange(first, len(grid), HOURS_PER_DAY)
     targets = origins[:, None] + np.arange(MAX_HORIZON_HOURS)
     existing = np.minimum(targets, len(grid) - 1)

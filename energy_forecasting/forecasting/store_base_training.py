@@ -86,8 +86,8 @@ def check_meter_count(usable: int, meter_type: str) -> None:
     """Raise InsufficientData when a store's meters are too few to learn from."""
     if usable < BASE_NEEDS_METERS:
         raise InsufficientData(
-            f"A base needs at least {BASE_NEEDS_METERS} usable meters of type {meter_type}; the store "
-            f"holds {usable}. Until then young meters use the built-in one.",
+            f"A base needs at least {BASE_NEEDS_METERS} usable meters of type {meter_type}; the "
+            f"store holds {usable}. Until then young meters use the built-in one.",
             have_meters=usable,
             need_meters=BASE_NEEDS_METERS,
         )

@@ -250,3 +250,17 @@ def test_a_model_is_called_worse_only_when_it_clearly_is(
     if said is not None:
         assert "25% above" in said
         assert said.endswith("train the meter again.")
+
+
+def test_a_daily_meter_is_replayed_from_the_hour_at_which_its_readings_end(
+    card: ModelCard, random_weights: Weights, history: History
+) -> None:
+    # Given readings of a gas day, from six in the morning on, of which the last is not over
+    origin = datetime(2024, 6, 10, 4, tzinfo=UTC)  # 06:00 in Rome
+    daily = card.model_copy(update={"resolution_minutes": 1440.0})
+    # When
+    past = replayed(daily, random_weights, history, origin=origin)
+    hourly = replayed(card, random_weights, history, origin=origin)
+    # Then each forecast starts at six and is judged by the hours from then on
+    assert len(past.actual) == len(hourly.actual) - 1
+    np.testing.assert_array_equal(past.actual[10, :100], hourly.actual[10, 6:106])
