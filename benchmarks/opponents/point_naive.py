@@ -9,8 +9,8 @@ from energy_forecasting.domain.horizons import MAX_HORIZON_HOURS
 from energy_forecasting.domain.readings import Values
 from energy_forecasting.forecasting.grid import LocalGrid
 from energy_forecasting.forecasting.imputation import HOURS_PER_DAY
-from energy_forecasting.forecasting.pooled_rows import grid_before
 from energy_forecasting.forecasting.seasonal_naive import naive_quantiles, residual_quantiles
+from energy_forecasting.forecasting.young.pooled_rows import grid_before
 
 #: Turns what is known at an origin into the 168 grid hours that follow; it spans at
 #: least the last 42 days, unknown where there was no reading yet.

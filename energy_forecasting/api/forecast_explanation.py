@@ -9,7 +9,7 @@ from energy_forecasting.api.schemas import (
     ForecastExplanation,
     GroupContribution,
 )
-from energy_forecasting.forecasting.explanation import PART_NAMES, Explanation
+from energy_forecasting.forecasting.explaining.explanation import PART_NAMES, Explanation
 
 _DIGITS = 6
 

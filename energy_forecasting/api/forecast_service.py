@@ -34,7 +34,7 @@ from energy_forecasting.domain.model_card import ModelCard
 from energy_forecasting.domain.monitoring import advice
 from energy_forecasting.domain.readings import HOUR, History, Values, to_datetime64
 from energy_forecasting.domain.resolutions import checked_resolution, found_resolution
-from energy_forecasting.forecasting.explanation import Explanation
+from energy_forecasting.forecasting.explaining.explanation import Explanation
 from energy_forecasting.forecasting.forecaster import Forecaster
 from energy_forecasting.forecasting.grid import mean_by_hour
 from energy_forecasting.forecasting.stepping import Stepper, level_over_steps

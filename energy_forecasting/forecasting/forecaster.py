@@ -1,7 +1,7 @@
 """Forecasting with a trained model: NumPy alone, a few milliseconds, no TensorFlow.
 
 A forecast looks only at readings before the origin and only at the last RECENT_DAYS of them;
-where readings have come since the training, its calibration follows them (``live.py``).
+where readings have come since the training, its calibration follows them (``live_calibration.py``).
 It cannot look further ahead than a week: beyond that last week's values are not known.
 """
 
@@ -26,11 +26,10 @@ from energy_forecasting.domain.readings import (
     Values,
     to_datetime64,
 )
-from energy_forecasting.forecasting.adaptive_calibration import Adaptation
 from energy_forecasting.forecasting.calibration import normal_tails
-from energy_forecasting.forecasting.circumstances import Circumstances
 from energy_forecasting.forecasting.evaluation import Weights
-from energy_forecasting.forecasting.explanation import (
+from energy_forecasting.forecasting.explaining.circumstances import Circumstances
+from energy_forecasting.forecasting.explaining.explanation import (
     AT_REST,
     LAST_WEEK,
     RECENT_ERRORS,
@@ -39,15 +38,18 @@ from energy_forecasting.forecasting.explanation import (
     explain_network,
     with_floor,
 )
-from energy_forecasting.forecasting.explanation_sentences import (
+from energy_forecasting.forecasting.explaining.explanation_sentences import (
     describe_baseline,
     describe_network,
 )
+from energy_forecasting.forecasting.explaining.usual_conditions import usual_grid, usual_temperature
 from energy_forecasting.forecasting.features import FeatureRows, Rows
 from energy_forecasting.forecasting.grid import Flags, Hours, LocalGrid, local_hour
 from energy_forecasting.forecasting.imputation import HOURS_PER_DAY, HOURS_PER_WEEK
 from energy_forecasting.forecasting.levels import at_levels, checked_levels
-from energy_forecasting.forecasting.live import LiveCalibration
+from energy_forecasting.forecasting.live.adaptive_calibration import Adaptation
+from energy_forecasting.forecasting.live.live_calibration import LiveCalibration
+from energy_forecasting.forecasting.live.replay import replay_needs_from
 from energy_forecasting.forecasting.model_quantiles import (
     RECENT_DAYS,
     evaluate,
@@ -56,14 +58,12 @@ from energy_forecasting.forecasting.model_quantiles import (
     with_some_temperature,
 )
 from energy_forecasting.forecasting.quality.outliers import is_intermittent
-from energy_forecasting.forecasting.replay import replay_needs_from
 from energy_forecasting.forecasting.seasonal_naive import (
     RESIDUAL_QUANTILES,
     naive_quantiles,
     week_ago,
 )
 from energy_forecasting.forecasting.temperature_ahead import TemperatureAhead
-from energy_forecasting.forecasting.usual_conditions import usual_grid, usual_temperature
 
 #: Without any reading in so many days before the origin there is nothing to forecast from.
 SILENT_DAYS_ALLOWED = 28

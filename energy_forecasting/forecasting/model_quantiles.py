@@ -1,6 +1,6 @@
 """What a trained model forecasts from any number of origins, as training left it.
 
-Nothing learnt after the training enters here; ``live.py`` does that.
+Nothing learnt after the training enters here; ``live_calibration.py`` does that.
 """
 
 from collections.abc import Sequence
@@ -23,9 +23,9 @@ from energy_forecasting.forecasting.features import (
 )
 from energy_forecasting.forecasting.grid import Flags, Hours, LocalGrid
 from energy_forecasting.forecasting.imputation import HOURS_PER_DAY
-from energy_forecasting.forecasting.pooled_regression import pooled_quantiles, select_features
 from energy_forecasting.forecasting.recipe import ensemble_members, member_positions
 from energy_forecasting.forecasting.temperature_ahead import TemperatureAhead
+from energy_forecasting.forecasting.young.pooled_regression import pooled_quantiles, select_features
 
 #: Days of history before the origin that a forecast looks at.
 RECENT_DAYS = 42

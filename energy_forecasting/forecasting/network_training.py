@@ -12,10 +12,10 @@ from energy_forecasting.domain.trainings import TrainingPhase
 from energy_forecasting.forecasting.calibration import Multipliers, Tails
 from energy_forecasting.forecasting.ensemble import EnsembleFitter
 from energy_forecasting.forecasting.examples import TrainingExamples
+from energy_forecasting.forecasting.explaining.importance import group_importance
 from energy_forecasting.forecasting.fitted_model import FittedModel
+from energy_forecasting.forecasting.gating.honest_hours import folds_of
 from energy_forecasting.forecasting.grid import LocalGrid
-from energy_forecasting.forecasting.honest_hours import folds_of
-from energy_forecasting.forecasting.importance import group_importance
 from energy_forecasting.forecasting.out_of_fold import best_trust, calibrate, predict_out_of_fold
 from energy_forecasting.forecasting.progress import ProgressPlan
 from energy_forecasting.forecasting.recipe import (

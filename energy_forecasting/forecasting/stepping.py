@@ -28,7 +28,7 @@ from energy_forecasting.domain.readings import (
 )
 from energy_forecasting.domain.resolutions import HOUR_S
 from energy_forecasting.forecasting.disaggregation import HourShape
-from energy_forecasting.forecasting.explanation import Explanation
+from energy_forecasting.forecasting.explaining.explanation import Explanation
 
 _AN_HOUR = timedelta(hours=1)
 

@@ -29,14 +29,12 @@ from energy_forecasting.domain.readings import History, Timestamps, to_datetime
 from energy_forecasting.domain.trainings import ProgressListener, TrainingOptions, TrainingPhase
 from energy_forecasting.forecasting.expectation import Expectation
 from energy_forecasting.forecasting.fitted_model import FittedModel
-from energy_forecasting.forecasting.gate import Contestant, Gate
+from energy_forecasting.forecasting.gating.gate import Contestant, Gate
 from energy_forecasting.forecasting.grid import LocalGrid
 from energy_forecasting.forecasting.naive_network import build_naive_network
 from energy_forecasting.forecasting.naive_training import fit_naive
 from energy_forecasting.forecasting.network import assign_weights, build_network
 from energy_forecasting.forecasting.network_training import fit_network
-from energy_forecasting.forecasting.pooled_base import StoreBase
-from energy_forecasting.forecasting.pooled_network import build_pooled_network
 from energy_forecasting.forecasting.progress import ProgressPlan
 from energy_forecasting.forecasting.recipe import (
     LONGEST_HISTORY_DAYS,
@@ -45,7 +43,9 @@ from energy_forecasting.forecasting.recipe import (
 )
 from energy_forecasting.forecasting.seasonal_naive import RESIDUAL_QUANTILES
 from energy_forecasting.forecasting.validation import HistorySummary, validate_history
-from energy_forecasting.forecasting.young_training import fit_young
+from energy_forecasting.forecasting.young.pooled_base import StoreBase
+from energy_forecasting.forecasting.young.pooled_network import build_pooled_network
+from energy_forecasting.forecasting.young.young_training import fit_young
 
 _SOFTWARE = ("tensorflow", "keras", "keras-tuner", "numpy")
 

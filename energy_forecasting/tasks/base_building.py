@@ -21,9 +21,9 @@ from energy_forecasting.domain.errors import DataQualityError, InsufficientData,
 from energy_forecasting.domain.meters import Meter, MeterSummary
 from energy_forecasting.domain.stages import Stage
 from energy_forecasting.domain.trainings import ProgressListener
-from energy_forecasting.forecasting.base_training import BASE_METER_NEEDS_DAYS
-from energy_forecasting.forecasting.store_base_training import BaseMeter, check_meter_count
 from energy_forecasting.forecasting.validation import validate_history
+from energy_forecasting.forecasting.young.base_training import BASE_METER_NEEDS_DAYS
+from energy_forecasting.forecasting.young.store_base_training import BaseMeter, check_meter_count
 from energy_forecasting.meters.store import MeterStore
 from energy_forecasting.registry.base_registry import BasePublication, BaseRegistry
 from energy_forecasting.registry.model_registry import ModelRegistry

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from energy_forecasting.domain.errors import StorageFailed
 from energy_forecasting.domain.model_card import GateReport
-from energy_forecasting.forecasting.gate import Contestant, Gate, judge, without_comparison
+from energy_forecasting.forecasting.gating.gate import Contestant, Gate, judge, without_comparison
 from energy_forecasting.forecasting.grid import LocalGrid
 from energy_forecasting.registry.artifact import read_artifact
 

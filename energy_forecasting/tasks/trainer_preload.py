@@ -28,10 +28,10 @@ def _native_stderr_silenced() -> Iterator[None]:
 logging.getLogger("absl").setLevel(logging.ERROR)  # warns at each .h5 that it is an old format
 
 with _native_stderr_silenced():
-    from energy_forecasting.forecasting.pooled_base import PooledBase, StoreBase
-    from energy_forecasting.forecasting.store_base_training import learn_store_base
     from energy_forecasting.forecasting.training import train
     from energy_forecasting.forecasting.warm_up import warm_up
+    from energy_forecasting.forecasting.young.pooled_base import PooledBase, StoreBase
+    from energy_forecasting.forecasting.young.store_base_training import learn_store_base
     from energy_forecasting.registry.artifact import write_card
     from energy_forecasting.registry.base_registry import read_base, write_base
     from energy_forecasting.tasks.champion_gate import gate_of

@@ -18,7 +18,7 @@ from energy_forecasting.domain.meters import Meter, MeterProfile
 from energy_forecasting.domain.model_card import ModelCard
 from energy_forecasting.domain.readings import History, Timestamps
 from energy_forecasting.domain.trainings import TrainingOptions, TrainingPhase, TrainingProgress
-from energy_forecasting.forecasting.store_base_training import BaseMeter
+from energy_forecasting.forecasting.young.store_base_training import BaseMeter
 from energy_forecasting.tasks.process_ties import die_with_parent
 
 #: Modules that the forkserver imports once, so that a trainer starts with them in memory.

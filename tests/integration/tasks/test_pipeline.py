@@ -19,7 +19,7 @@ from energy_forecasting.domain.stages import Stage
 from energy_forecasting.domain.trainings import ProgressListener, TrainingPhase, TrainingProgress
 from energy_forecasting.forecasting.quality.limits import DEFAULT_LIMITS
 from energy_forecasting.forecasting.quality.report import quality_report
-from energy_forecasting.forecasting.store_base_training import learn_store_base
+from energy_forecasting.forecasting.young.store_base_training import learn_store_base
 from energy_forecasting.meters.memory import InMemoryMeterStore
 from energy_forecasting.meters.store import StoreStatus
 from energy_forecasting.registry.base_registry import BaseRegistry, read_base, write_base

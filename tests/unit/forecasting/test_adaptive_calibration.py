@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pytest
 
 from energy_forecasting.domain.forecasts import QUANTILE_LEVELS
-from energy_forecasting.forecasting.adaptive_calibration import Adaptation, adapt
+from energy_forecasting.forecasting.live.adaptive_calibration import Adaptation, adapt
 from energy_forecasting.forecasting.metrics import coverage, mase
 
 Values = npt.NDArray[np.float64]

@@ -12,8 +12,8 @@ from energy_forecasting.domain.forecasts import Forecast
 from energy_forecasting.domain.horizons import Horizon
 from energy_forecasting.domain.model_card import ForecastMethod, ModelCard
 from energy_forecasting.domain.readings import HOUR, History, Values
-from energy_forecasting.forecasting import explanation_sentences
-from energy_forecasting.forecasting.explanation import Explanation
+from energy_forecasting.forecasting.explaining import explanation_sentences
+from energy_forecasting.forecasting.explaining.explanation import Explanation
 from energy_forecasting.forecasting.forecaster import Forecaster
 
 CardFactory = Callable[..., ModelCard]

@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from energy_forecasting.forecasting.circumstances import Circumstances
-from energy_forecasting.forecasting.explanation_sentences import describe_network
+from energy_forecasting.forecasting.explaining.circumstances import Circumstances
+from energy_forecasting.forecasting.explaining.explanation_sentences import describe_network
 
 Values = npt.NDArray[np.float64]
 

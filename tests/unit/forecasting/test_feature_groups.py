@@ -8,7 +8,7 @@ import pytest
 from energy_forecasting.domain.calendar import LocalCalendar
 from energy_forecasting.domain.readings import History
 from energy_forecasting.forecasting.examples import TrainingExamples
-from energy_forecasting.forecasting.feature_groups import (
+from energy_forecasting.forecasting.explaining.feature_groups import (
     FEATURES_OF,
     PLAIN_NAMES,
     FeatureGroup,

@@ -19,7 +19,7 @@ from energy_forecasting.domain.readings import HOUR, History, to_datetime
 from energy_forecasting.forecasting.forecaster import Forecaster
 from energy_forecasting.forecasting.model_quantiles import RECENT_DAYS
 from energy_forecasting.forecasting.model_quantiles import is_absurd as absurdity
-from energy_forecasting.forecasting.pooled_regression import (
+from energy_forecasting.forecasting.young.pooled_regression import (
     COEFFICIENTS,
     QUANTILES,
     SELECTION,

@@ -11,13 +11,13 @@ import pytest
 from energy_forecasting.domain.calendar import LocalCalendar
 from energy_forecasting.domain.model_card import Folds, ForecastMethod, GateReport, ModelCard
 from energy_forecasting.domain.readings import History
-from energy_forecasting.forecasting import gate
 from energy_forecasting.forecasting.examples import TrainingExamples
-from energy_forecasting.forecasting.gate import Contestant, judge
+from energy_forecasting.forecasting.gating import gate
+from energy_forecasting.forecasting.gating.gate import Contestant, judge
+from energy_forecasting.forecasting.gating.honest_hours import NOBODY, folds_of, honest_members
+from energy_forecasting.forecasting.gating.paired_test import p_value
 from energy_forecasting.forecasting.grid import Hours, LocalGrid
-from energy_forecasting.forecasting.honest_hours import NOBODY, folds_of, honest_members
 from energy_forecasting.forecasting.imputation import HOURS_PER_DAY
-from energy_forecasting.forecasting.paired_test import p_value
 from energy_forecasting.forecasting.recipe import DEFAULT_SETTINGS
 from energy_forecasting.forecasting.scale import seasonal_scale
 

@@ -10,9 +10,10 @@ import pytest
 from energy_forecasting.domain.calendar import LocalCalendar
 from energy_forecasting.domain.forecasts import TemperatureSource
 from energy_forecasting.domain.readings import History
-from energy_forecasting.forecasting import importance, metrics
+from energy_forecasting.forecasting import metrics
 from energy_forecasting.forecasting.examples import TrainingExamples
-from energy_forecasting.forecasting.feature_groups import FeatureGroup, columns_of
+from energy_forecasting.forecasting.explaining import importance
+from energy_forecasting.forecasting.explaining.feature_groups import FeatureGroup, columns_of
 from energy_forecasting.forecasting.grid import LocalGrid
 from energy_forecasting.forecasting.out_of_fold import predict_out_of_fold
 from energy_forecasting.forecasting.recipe import member_positions

@@ -14,8 +14,8 @@ from energy_forecasting.domain.model_card import DataSpan, ForecastMethod, Model
 from energy_forecasting.domain.monitoring import LiveRecord, LiveScore, advice
 from energy_forecasting.domain.readings import History, to_datetime64
 from energy_forecasting.forecasting.forecaster import Forecaster
-from energy_forecasting.forecasting.live import LiveCalibration
-from energy_forecasting.forecasting.replay import Replay, replay, replayed_readings
+from energy_forecasting.forecasting.live.live_calibration import LiveCalibration
+from energy_forecasting.forecasting.live.replay import Replay, replay, replayed_readings
 
 CardFactory = Callable[..., ModelCard]
 Weights = Mapping[str, npt.NDArray[np.float32]]

@@ -7,19 +7,19 @@ import numpy as np
 import pytest
 
 from energy_forecasting.domain.calendar import LocalCalendar
-from energy_forecasting.forecasting.built_in_base import built_in_base
 from energy_forecasting.forecasting.evaluation import ensemble_quantiles
 from energy_forecasting.forecasting.grid import LocalGrid
 from energy_forecasting.forecasting.naive_network import build_naive_network
 from energy_forecasting.forecasting.network import build_network
-from energy_forecasting.forecasting.pooled_network import build_pooled_network
-from energy_forecasting.forecasting.pooled_regression import pooled_quantiles
-from energy_forecasting.forecasting.pooled_training import fit_pooled
 from energy_forecasting.forecasting.recipe import ensemble_members, member_positions
 from energy_forecasting.forecasting.seasonal_naive import (
     RESIDUAL_QUANTILES,
     naive_quantiles,
 )
+from energy_forecasting.forecasting.young.built_in_base import built_in_base
+from energy_forecasting.forecasting.young.pooled_network import build_pooled_network
+from energy_forecasting.forecasting.young.pooled_regression import pooled_quantiles
+from energy_forecasting.forecasting.young.pooled_training import fit_pooled
 from energy_forecasting.registry.artifact import read_weights
 
 pytestmark = pytest.mark.tensorflow

@@ -11,12 +11,13 @@ from energy_forecasting.domain.base_card import BaseCard
 from energy_forecasting.domain.calendar import LocalCalendar
 from energy_forecasting.domain.meters import Meter
 from energy_forecasting.domain.readings import History
-from energy_forecasting.forecasting.base_training import base_rows, learn_base
-from energy_forecasting.forecasting.built_in_base import built_in_base
 from energy_forecasting.forecasting.grid import LocalGrid
 from energy_forecasting.forecasting.naive_training import fit_naive
-from energy_forecasting.forecasting.pooled_base import PooledBase, StoreBase
-from energy_forecasting.forecasting.pooled_moments import (
+from energy_forecasting.forecasting.scale import seasonal_scale
+from energy_forecasting.forecasting.young.base_training import base_rows, learn_base
+from energy_forecasting.forecasting.young.built_in_base import built_in_base
+from energy_forecasting.forecasting.young.pooled_base import PooledBase, StoreBase
+from energy_forecasting.forecasting.young.pooled_moments import (
     Moments,
     count_residuals,
     fit_location,
@@ -24,11 +25,10 @@ from energy_forecasting.forecasting.pooled_moments import (
     quantiles_of,
     solve_coefficients,
 )
-from energy_forecasting.forecasting.pooled_regression import LEAD_DAYS
-from energy_forecasting.forecasting.pooled_rows import PooledRows, grid_before
-from energy_forecasting.forecasting.pooled_training import fit_pooled
-from energy_forecasting.forecasting.scale import seasonal_scale
-from energy_forecasting.forecasting.young_training import fit_young
+from energy_forecasting.forecasting.young.pooled_regression import LEAD_DAYS
+from energy_forecasting.forecasting.young.pooled_rows import PooledRows, grid_before
+from energy_forecasting.forecasting.young.pooled_training import fit_pooled
+from energy_forecasting.forecasting.young.young_training import fit_young
 
 HistoryFactory = Callable[..., History]
 UTC_CLOCK = LocalCalendar(timezone="UTC", country=None)

@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from energy_forecasting.forecasting.shapley import group_shapley
+from energy_forecasting.forecasting.explaining.shapley import group_shapley
 
 Rows = npt.NDArray[np.float32]
 

@@ -13,7 +13,7 @@ from energy_forecasting.domain.meters import Meter, MeterProfile
 from energy_forecasting.domain.model_card import ForecastMethod, Importance
 from energy_forecasting.domain.readings import HOUR, History, Values
 from energy_forecasting.domain.trainings import TrainingOptions
-from energy_forecasting.forecasting.explanation import Explanation
+from energy_forecasting.forecasting.explaining.explanation import Explanation
 from energy_forecasting.forecasting.forecaster import Forecaster
 from energy_forecasting.forecasting.training import TrainedModel, train
 from energy_forecasting.forecasting.warm_up import warm_up

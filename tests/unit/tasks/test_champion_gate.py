@@ -5,7 +5,7 @@ from typing import cast
 
 import pytest
 
-from energy_forecasting.forecasting.gate import Contestant
+from energy_forecasting.forecasting.gating.gate import Contestant
 from energy_forecasting.forecasting.grid import LocalGrid
 from energy_forecasting.tasks.champion_gate import gate_of, settled
 from tests.model_cards import card, gate_report

@@ -14,11 +14,11 @@ import numpy as np
 from energy_forecasting.domain.calendar import LocalCalendar
 from energy_forecasting.domain.errors import StorageFailed
 from energy_forecasting.domain.readings import History
-from energy_forecasting.forecasting.base_training import base_rows, learn_base
 from energy_forecasting.forecasting.grid import LocalGrid
-from energy_forecasting.forecasting.pooled_base import PooledBase
+from energy_forecasting.forecasting.young.base_training import base_rows, learn_base
+from energy_forecasting.forecasting.young.pooled_base import PooledBase
 
-_DATA = Path(__file__).resolve().parents[2] / "data"
+_DATA = Path(__file__).resolve().parents[3] / "data"
 _READINGS = _DATA / "sample.csv.gz"
 _PROFILES = _DATA / "sample_meters.csv"
 

@@ -17,7 +17,7 @@ from energy_forecasting.forecasting.features import Rows, build_features
 from energy_forecasting.forecasting.grid import Flags, Hours, LocalGrid
 from energy_forecasting.forecasting.imputation import HOURS_PER_DAY
 from energy_forecasting.forecasting.model_quantiles import RECENT_DAYS
-from energy_forecasting.forecasting.pooled_regression import pooled_names, select_features
+from energy_forecasting.forecasting.young.pooled_regression import pooled_names, select_features
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

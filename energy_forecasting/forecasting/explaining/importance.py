@@ -21,7 +21,7 @@ from energy_forecasting.domain.model_card import GroupImportance, Importance
 from energy_forecasting.forecasting import metrics
 from energy_forecasting.forecasting.evaluation import Weights, member_quantiles, standardise
 from energy_forecasting.forecasting.examples import TrainingExamples
-from energy_forecasting.forecasting.feature_groups import (
+from energy_forecasting.forecasting.explaining.feature_groups import (
     PLAIN_NAMES,
     FeatureGroup,
     columns_by_cause,

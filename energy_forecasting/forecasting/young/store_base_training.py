@@ -13,12 +13,12 @@ from energy_forecasting.domain.errors import InsufficientData
 from energy_forecasting.domain.meters import Meter, MeterProfile
 from energy_forecasting.domain.readings import History
 from energy_forecasting.domain.trainings import ProgressListener, TrainingPhase
-from energy_forecasting.forecasting.base_training import base_rows, learn_base
-from energy_forecasting.forecasting.built_in_base import built_in_base
 from energy_forecasting.forecasting.grid import LocalGrid
-from energy_forecasting.forecasting.pooled_base import StoreBase
-from energy_forecasting.forecasting.pooled_rows import PooledRows
 from energy_forecasting.forecasting.progress import ProgressPlan
+from energy_forecasting.forecasting.young.base_training import base_rows, learn_base
+from energy_forecasting.forecasting.young.built_in_base import built_in_base
+from energy_forecasting.forecasting.young.pooled_base import StoreBase
+from energy_forecasting.forecasting.young.pooled_rows import PooledRows
 
 #: Fewer meters teach less than the sample that is built in.
 BASE_NEEDS_METERS = 3

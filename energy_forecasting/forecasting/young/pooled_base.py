@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from energy_forecasting.domain.base_card import BaseCard
 from energy_forecasting.domain.readings import Values
-from energy_forecasting.forecasting.pooled_moments import Moments
+from energy_forecasting.forecasting.young.pooled_moments import Moments
 
 _PARTS = ("location", "spread")
 

@@ -12,7 +12,8 @@ import numpy.typing as npt
 from keras import ops
 
 from energy_forecasting.domain.forecasts import QUANTILE_LEVELS
-from energy_forecasting.forecasting.pooled_regression import (
+from energy_forecasting.forecasting.recipe import FEATURE_CLIP
+from energy_forecasting.forecasting.young.pooled_regression import (
     COEFFICIENTS,
     LEAD_DAYS,
     LEAD_MARGIN,
@@ -21,7 +22,6 @@ from energy_forecasting.forecasting.pooled_regression import (
     SMALLEST_SPREAD,
     SPREAD,
 )
-from energy_forecasting.forecasting.recipe import FEATURE_CLIP
 
 _TABLES = (COEFFICIENTS, SPREAD, QUANTILES, SELECTION)
 

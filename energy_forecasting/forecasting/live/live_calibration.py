@@ -17,11 +17,11 @@ from energy_forecasting.domain.model_card import ForecastMethod, ModelCard
 from energy_forecasting.domain.monitoring import LiveRecord, LiveScore
 from energy_forecasting.domain.readings import History, Values
 from energy_forecasting.forecasting import metrics
-from energy_forecasting.forecasting.adaptive_calibration import Adaptation, adapt
 from energy_forecasting.forecasting.evaluation import Weights
 from energy_forecasting.forecasting.grid import Flags
 from energy_forecasting.forecasting.imputation import HOURS_PER_DAY
-from energy_forecasting.forecasting.replay import (
+from energy_forecasting.forecasting.live.adaptive_calibration import Adaptation, adapt
+from energy_forecasting.forecasting.live.replay import (
     Replay,
     replay,
     replay_hour,

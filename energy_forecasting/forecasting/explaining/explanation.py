@@ -13,14 +13,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from energy_forecasting.domain.readings import Values
-from energy_forecasting.forecasting.feature_groups import (
+from energy_forecasting.forecasting.explaining.feature_groups import (
     PLAIN_NAMES,
     FeatureGroup,
     columns_by_cause,
 )
+from energy_forecasting.forecasting.explaining.shapley import group_shapley
 from energy_forecasting.forecasting.features import FeatureRows, Rows
 from energy_forecasting.forecasting.grid import Hours
-from energy_forecasting.forecasting.shapley import group_shapley
 
 #: The parts that are no group of inputs.
 USUAL_WEEK = "usual_week"

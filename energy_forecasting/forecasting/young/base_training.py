@@ -12,8 +12,9 @@ import numpy as np
 from energy_forecasting.domain.readings import Values
 from energy_forecasting.forecasting.grid import Hours, LocalGrid
 from energy_forecasting.forecasting.imputation import HOURS_PER_DAY, HOURS_PER_WEEK
-from energy_forecasting.forecasting.pooled_base import MeterSums, PooledBase
-from energy_forecasting.forecasting.pooled_moments import (
+from energy_forecasting.forecasting.scale import seasonal_scale
+from energy_forecasting.forecasting.young.pooled_base import MeterSums, PooledBase
+from energy_forecasting.forecasting.young.pooled_moments import (
     Moments,
     absolute_deviation_weights,
     clipped_targets,
@@ -23,14 +24,13 @@ from energy_forecasting.forecasting.pooled_moments import (
     solve_coefficients,
     spread_of,
 )
-from energy_forecasting.forecasting.pooled_regression import (
+from energy_forecasting.forecasting.young.pooled_regression import (
     LEAD_DAYS,
     dispersions,
     lead_days,
     selection_of,
 )
-from energy_forecasting.forecasting.pooled_rows import PooledRows
-from energy_forecasting.forecasting.scale import seasonal_scale
+from energy_forecasting.forecasting.young.pooled_rows import PooledRows
 
 #: With less than that, a meter's errors say little about those of others.
 BASE_METER_NEEDS_DAYS = 56

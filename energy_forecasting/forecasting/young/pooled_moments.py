@@ -15,7 +15,7 @@ from energy_forecasting.domain.forecasts import QUANTILE_LEVELS
 from energy_forecasting.domain.readings import Values
 from energy_forecasting.forecasting.features import Rows
 from energy_forecasting.forecasting.grid import Hours
-from energy_forecasting.forecasting.pooled_regression import LEAD_DAYS, SMALLEST_SPREAD
+from energy_forecasting.forecasting.young.pooled_regression import LEAD_DAYS, SMALLEST_SPREAD
 
 #: Smaller residuals weigh no more than one of this size, in units of scale.
 _SMALLEST_RESIDUAL = 0.1

@@ -10,9 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from energy_forecasting.domain.readings import Values
-from energy_forecasting.forecasting.circumstances import Circumstances
-from energy_forecasting.forecasting.explanation import RECENT_ERRORS, USUAL_WEEK, Parts
-from energy_forecasting.forecasting.feature_groups import RECENT_CONSUMPTION, FeatureGroup
+from energy_forecasting.forecasting.explaining.circumstances import Circumstances
+from energy_forecasting.forecasting.explaining.explanation import RECENT_ERRORS, USUAL_WEEK, Parts
+from energy_forecasting.forecasting.explaining.feature_groups import (
+    RECENT_CONSUMPTION,
+    FeatureGroup,
+)
 from energy_forecasting.forecasting.grid import Flags
 
 #: A mean effect below this share of what last week's value is usually wrong by is not told.

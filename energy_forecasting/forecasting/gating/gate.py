@@ -20,11 +20,11 @@ from energy_forecasting.domain.model_card import ForecastMethod, GateReport, Gat
 from energy_forecasting.domain.readings import Values, to_datetime64
 from energy_forecasting.forecasting.evaluation import Weights, member_quantiles, standardise
 from energy_forecasting.forecasting.features import LOOKBACK_HOURS, FeatureRows
+from energy_forecasting.forecasting.gating.honest_hours import NOBODY, honest_members
+from energy_forecasting.forecasting.gating.paired_test import p_value
 from energy_forecasting.forecasting.grid import Flags, Hours, LocalGrid
-from energy_forecasting.forecasting.honest_hours import NOBODY, honest_members
 from energy_forecasting.forecasting.imputation import HOURS_PER_DAY, HOURS_PER_WEEK
 from energy_forecasting.forecasting.model_quantiles import network_features, network_quantiles
-from energy_forecasting.forecasting.paired_test import p_value
 from energy_forecasting.forecasting.quality.outliers import is_intermittent
 from energy_forecasting.forecasting.recipe import HIDDEN_UNITS
 from energy_forecasting.forecasting.seasonal_naive import week_ago

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 from energy_forecasting.domain.meters import Meter
 from energy_forecasting.domain.model_card import BaseUsed
-from energy_forecasting.forecasting.built_in_base import built_in_base
 from energy_forecasting.forecasting.fitted_model import FittedModel
 from energy_forecasting.forecasting.grid import LocalGrid
-from energy_forecasting.forecasting.pooled_base import PooledBase, StoreBase
-from energy_forecasting.forecasting.pooled_training import JUDGED_FROM_DAYS, fit_pooled
 from energy_forecasting.forecasting.recipe import NETWORK_NEEDS_DAYS
+from energy_forecasting.forecasting.young.built_in_base import built_in_base
+from energy_forecasting.forecasting.young.pooled_base import PooledBase, StoreBase
+from energy_forecasting.forecasting.young.pooled_training import JUDGED_FROM_DAYS, fit_pooled
 
 #: How much better out of fold last week's values must be to serve. A few weeks judge badly: of 16
 #: meters of 4 to 8 weeks on which they seemed better, by up to 18 %, 15 were forecast worse by

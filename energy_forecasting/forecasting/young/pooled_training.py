@@ -14,8 +14,9 @@ from energy_forecasting.forecasting import metrics
 from energy_forecasting.forecasting.fitted_model import FittedModel
 from energy_forecasting.forecasting.grid import Hours, LocalGrid
 from energy_forecasting.forecasting.imputation import HOURS_PER_DAY, HOURS_PER_WEEK
-from energy_forecasting.forecasting.pooled_base import MeterSums, PooledBase
-from energy_forecasting.forecasting.pooled_moments import (
+from energy_forecasting.forecasting.scale import seasonal_scale
+from energy_forecasting.forecasting.young.pooled_base import MeterSums, PooledBase
+from energy_forecasting.forecasting.young.pooled_moments import (
     count_residuals,
     fit_location,
     fit_spread,
@@ -23,7 +24,7 @@ from energy_forecasting.forecasting.pooled_moments import (
     solve_coefficients,
     spread_of,
 )
-from energy_forecasting.forecasting.pooled_regression import (
+from energy_forecasting.forecasting.young.pooled_regression import (
     COEFFICIENTS,
     LEAD_DAYS,
     QUANTILES,
@@ -34,8 +35,7 @@ from energy_forecasting.forecasting.pooled_regression import (
     pooled_quantiles,
     selection_of,
 )
-from energy_forecasting.forecasting.pooled_rows import PooledRows
-from energy_forecasting.forecasting.scale import seasonal_scale
+from energy_forecasting.forecasting.young.pooled_rows import PooledRows
 
 #: Rows of the base beside a meter's own, by lead day: the nearest day shows most of the meter.
 STRENGTH = np.array([500.0, *[1500.0] * (LEAD_DAYS - 1)])

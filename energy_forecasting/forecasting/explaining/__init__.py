@@ -1,0 +1,1 @@
+"""What drives a forecast and what a model leans on, in numbers and in sentences."""

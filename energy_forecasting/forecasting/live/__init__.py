@@ -1,0 +1,1 @@
+"""What the readings since a training teach about its model, without training again."""

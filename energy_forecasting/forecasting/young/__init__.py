@@ -1,0 +1,1 @@
+"""Forecasts for meters too young for a network: a regression pooled across meters."""
