@@ -29,7 +29,7 @@ from energy_forecasting.forecasting.features import (
     build_features,
     temperature_rows,
 )
-from energy_forecasting.forecasting.grid import Flags, Hours, LocalGrid
+from energy_forecasting.forecasting.grid import Flags, Hours, LocalGrid, at_reading_ends
 from energy_forecasting.forecasting.imputation import HOURS_PER_DAY
 from energy_forecasting.forecasting.recipe import (
     FOLD_HOURS,
@@ -198,21 +198,14 @@ def _standards(features: Rows) -> tuple[Rows, Rows]:
 
 
 def _training_origins(length: int, inside: Hours) -> Hours:
-    """Return the grid hours of the origins in a grid of so many hours, ascending.
-
-    An origin within a longer reading moves to that reading's end: before it the reading is not
-    known, but its hours would already stand in the grid.
-    """
+    """Return the grid hours of the origins in a grid of so many hours, ascending."""
     midnights = np.arange(LOOKBACK_HOURS, length - HOURS_PER_DAY + 1, HOURS_PER_DAY)
     every_other = midnights[:-1:2]
     # Steps of 7 reach all of the hours 1 to 23 before one comes again.
     hours = 1 + np.arange(len(every_other)) * 7 % (HOURS_PER_DAY - 1)
     origins = np.sort(np.concatenate([midnights, every_other + hours]))
-    if not len(inside):
-        return origins
-    possible = np.setdiff1d(np.arange(LOOKBACK_HOURS, length - HOURS_PER_DAY + 1), inside)
-    following = np.searchsorted(possible, origins)
-    return np.unique(possible[following[following < len(possible)]])
+    possible = range(LOOKBACK_HOURS, length - HOURS_PER_DAY + 1)
+    return at_reading_ends(origins, inside, possible)
 
 
 def _measured_ahead(grid: LocalGrid, origins: Hours) -> Values:

@@ -120,6 +120,27 @@ class LocalGrid:
         return np.asarray((local - self.start).astype(np.int64))
 
 
+def at_reading_ends(origins: Hours, inside: Hours, possible: range) -> Hours:
+    """Move origins that lie within a longer reading to that reading's end, ascending, once each.
+
+    Before its end the reading is not known, but its hours would already stand in the grid.
+
+    Args:
+        origins: grid hours, ascending.
+        inside: grid hours that begin within a longer reading.
+        possible: the grid hours at which an origin may lie at all; one that would move beyond
+            them is left out.
+
+    >>> at_reading_ends(np.array([24, 48]), np.array([24, 25, 26]), range(24, 72)).tolist()
+    [27, 48]
+    """
+    if not len(inside):
+        return origins
+    allowed = np.setdiff1d(np.array(possible), inside)
+    following = np.searchsorted(allowed, origins)
+    return np.unique(allowed[following[following < len(allowed)]])
+
+
 def local_hour(moment: datetime, calendar: LocalCalendar) -> np.datetime64:
     """Return the local wall-clock hour of an aware moment, datetime64[h]."""
     stamp = np.array([int(moment.timestamp())], dtype="datetime64[s]")

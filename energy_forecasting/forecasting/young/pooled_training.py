@@ -12,7 +12,7 @@ from energy_forecasting.domain.model_card import ForecastMethod, Skill
 from energy_forecasting.domain.readings import Values
 from energy_forecasting.forecasting import metrics
 from energy_forecasting.forecasting.fitted_model import FittedModel
-from energy_forecasting.forecasting.grid import Hours, LocalGrid
+from energy_forecasting.forecasting.grid import Hours, LocalGrid, at_reading_ends
 from energy_forecasting.forecasting.imputation import HOURS_PER_DAY, HOURS_PER_WEEK
 from energy_forecasting.forecasting.scale import seasonal_scale
 from energy_forecasting.forecasting.young.pooled_base import MeterSums, PooledBase
@@ -166,15 +166,10 @@ def _no_rows(columns: int) -> tuple[Values, Values, Hours]:
 def _origins(first: int, end: int, inside: Hours) -> list[int]:
     """Return the midnights with two days before them, and on every other day one more hour.
 
-    Without these a forecast at noon is worse; one within a longer reading moves to that reading's
-    end (see ``examples.py`` for both).
+    Without these a forecast at noon is worse (see ``examples.py``).
     """
     start = -(-(first + _FIRST_ORIGIN) // HOURS_PER_DAY) * HOURS_PER_DAY
     midnights = np.arange(start, end, HOURS_PER_DAY)
     hours = 1 + np.arange(len(midnights[:-1:2])) * 7 % (HOURS_PER_DAY - 1)
     origins = np.sort(np.concatenate([midnights, midnights[:-1:2] + hours]))
-    if len(inside):
-        possible = np.setdiff1d(np.arange(start, end), inside)
-        following = np.searchsorted(possible, origins)
-        origins = np.unique(possible[following[following < len(possible)]])
-    return [int(origin) for origin in origins]
+    return [int(origin) for origin in at_reading_ends(origins, inside, range(start, end))]
