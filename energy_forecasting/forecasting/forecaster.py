@@ -54,7 +54,7 @@ from energy_forecasting.forecasting.model_quantiles import (
     RECENT_DAYS,
     evaluate,
     is_absurd,
-    network_features,
+    model_features,
     with_some_temperature,
 )
 from energy_forecasting.forecasting.quality.outliers import is_intermittent
@@ -150,14 +150,15 @@ class Forecaster:
                 quantiles = _naive(outlook, np.array(self._card.baseline_residuals))
             elif ahead is not None:
                 sighted = ahead.covered[outlook.leads]
-        live = self._live.at(history, horizon.origin, _replayed_source(sighted))
+        source = _replayed_source(sighted)
+        live = self._live.at(history, horizon.origin, source)
         if not is_baseline:
             quantiles = _adapted(quantiles, outlook, live.adaptation)
         # A season that begins is for the model, whatever it lost to zero in the season before.
         if self._card.zero_median and is_intermittent(outlook.grid.consumption[-HOURS_PER_WEEK:]):
             quantiles[:, : _MEDIAN + 1] = 0.0
         is_naive = is_baseline or self._card.method is ForecastMethod.SEASONAL_NAIVE
-        own_tails = BASELINE if is_naive else _replayed_source(sighted).value
+        own_tails = BASELINE if is_naive else source.value
         tails = self._card.tails.get(own_tails) or normal_tails()
         at_wanted = at_levels(quantiles, wanted, leads=outlook.leads, tails=tails)
         return Forecast(
@@ -251,7 +252,7 @@ class Forecaster:
         )
 
     def _features(self, outlook: _Outlook, ahead: TemperatureAhead | None) -> FeatureRows:
-        return network_features(
+        return model_features(
             self._card,
             self._weights,
             outlook.grid,

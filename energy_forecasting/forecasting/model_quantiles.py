@@ -44,7 +44,7 @@ def temperature_scale(card: ModelCard) -> TemperatureScale | None:
     return TemperatureScale(mean=card.temperature_mean, std=card.temperature_std)
 
 
-def network_features(
+def model_features(
     card: ModelCard,
     weights: Weights,
     grid: LocalGrid,
@@ -117,7 +117,7 @@ def evaluate(
     return np.asarray(base[:, None] + departures * card.scale)
 
 
-def network_quantiles(
+def week_quantiles(
     card: ModelCard,
     weights: Weights,
     grid: LocalGrid,
@@ -137,7 +137,7 @@ def network_quantiles(
     unknown = np.full(leads, card.temperature_mean or 0.0), np.zeros(leads)
     each = [(one.degrees, one.trust) if one is not None else unknown for one in ahead]
     degrees = np.array([degrees for degrees, _ in each])
-    built = network_features(
+    built = model_features(
         card,
         weights,
         grid,

@@ -24,7 +24,7 @@ from energy_forecasting.forecasting.gating.honest_hours import NOBODY, honest_me
 from energy_forecasting.forecasting.gating.paired_test import p_value
 from energy_forecasting.forecasting.grid import Flags, Hours, LocalGrid
 from energy_forecasting.forecasting.imputation import HOURS_PER_DAY, HOURS_PER_WEEK
-from energy_forecasting.forecasting.model_quantiles import network_features, network_quantiles
+from energy_forecasting.forecasting.model_quantiles import model_features, week_quantiles
 from energy_forecasting.forecasting.quality.outliers import is_intermittent
 from energy_forecasting.forecasting.recipe import HIDDEN_UNITS
 from energy_forecasting.forecasting.seasonal_naive import week_ago
@@ -160,7 +160,7 @@ def _blind_features(
     contestant: Contestant, grid: LocalGrid, origins: Hours, leads: int
 ) -> FeatureRows:
     card, weights = contestant.card, contestant.weights
-    return network_features(card, weights, grid, origins, leads, temperature_ahead=None)
+    return model_features(card, weights, grid, origins, leads, temperature_ahead=None)
 
 
 def _judged_hours(grid: LocalGrid, cards: list[ModelCard]) -> Hours:
@@ -201,7 +201,7 @@ def _medians(contestant: Contestant, grid: LocalGrid, questions: _Questions) -> 
     if card.method is ForecastMethod.POOLED_REGRESSION:
         origins = questions.origins
         blind = [None] * len(origins)
-        every = network_quantiles(card, contestant.weights, grid, origins, blind)
+        every = week_quantiles(card, contestant.weights, grid, origins, blind)
         medians = every[..., _MEDIAN][questions.asked]
     elif card.folds is None:
         medians = week_ago(grid, questions.targets)

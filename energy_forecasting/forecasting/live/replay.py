@@ -33,7 +33,7 @@ from energy_forecasting.forecasting.imputation import (
 from energy_forecasting.forecasting.model_quantiles import (
     RECENT_DAYS,
     is_absurd,
-    network_quantiles,
+    week_quantiles,
 )
 from energy_forecasting.forecasting.seasonal_naive import (
     RESIDUAL_QUANTILES,
@@ -138,7 +138,7 @@ def replay(
         ahead = [
             _temperature_ahead(card, grid, hour, is_known=is_known) for hour in origins.tolist()
         ]
-        quantiles = network_quantiles(card, weights, grid, origins, ahead)
+        quantiles = week_quantiles(card, weights, grid, origins, ahead)
         may_judge &= ~is_absurd(card, quantiles)[:, None]
     return Replay(
         quantiles=quantiles,
