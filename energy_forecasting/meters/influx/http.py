@@ -3,10 +3,14 @@
 A call has one deadline for everything: connecting, waiting, reading and trying again. Only
 what can pass is tried again, and at most twice: a connection that was refused, reset or cut,
 429 and 503. It cannot stop a query inside the server, which may go on after our deadline.
+
+Errors of the libraries below are no causes of ours (``from None``): they repeat what the server
+sent, headers and all, and a traceback would show it as it came.
 """
 
 import gzip
 import random
+import re
 import time
 import zlib
 from base64 import b64encode
@@ -22,7 +26,7 @@ from urllib3.exceptions import HTTPError
 from energy_forecasting.domain.errors import ConnectionFailed
 from energy_forecasting.meters.influx.config import Dialect, InfluxConfig
 from energy_forecasting.meters.influx.deadline import Deadline
-from energy_forecasting.meters.influx.faults import FaultReader, MayPass, shown
+from energy_forecasting.meters.influx.faults import FaultReader, MayPass
 
 _ATTEMPTS = 3
 _FIRST_WAIT_S = 0.2
@@ -30,6 +34,7 @@ _CONNECT_TIMEOUT_S = 5.0
 _READ_BYTES = 1 << 16
 _CONNECTIONS = 8  #: kept open, one for each thread that asks at the same time
 _SUCCESS = range(200, 300)
+_VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9.~+_-]{0,63}")
 
 _log = structlog.get_logger("meters.influxdb")
 
@@ -112,10 +117,11 @@ class InfluxHttp:
             self.read(response, deadline)
         except HTTPError as error:
             fault = self.faults.of_transport(error, deadline)
-            raise (fault.error if isinstance(fault, MayPass) else fault) from error
+            raise (fault.error if isinstance(fault, MayPass) else fault) from None
         except MayPass as fault:
             raise fault.error from fault
-        return response.headers.get("X-Influxdb-Version") or "unknown"
+        version = response.headers.get("X-Influxdb-Version") or ""
+        return version if _VERSION.fullmatch(version) else "unknown"
 
     def persistently(self, send: Callable[[], _Answer], deadline: Deadline) -> _Answer:
         """Call until it succeeds, at most three times; what cannot pass is raised at once."""
@@ -157,9 +163,9 @@ class InfluxHttp:
         except (gzip.BadGzipFile, EOFError, zlib.error) as error:
             raise ConnectionFailed(
                 f"InfluxDB at {self._config.url} sent an answer that cannot be unpacked: "
-                f"{shown(error)}; check what stands between.",
+                f"{self.faults.shown(error)}; check what stands between.",
                 url=self._config.url,
-            ) from error
+            ) from None
 
     def timeouts_s(self, deadline: Deadline) -> tuple[float, float]:
         """Return how long connecting and reading may take from now on.
@@ -181,7 +187,7 @@ class InfluxHttp:
             response = self._request(request, deadline)
             answer = self.read(response, deadline)
         except HTTPError as error:
-            raise self.faults.of_transport(error, deadline) from error
+            raise self.faults.of_transport(error, deadline) from None
         if response.status not in _SUCCESS:
             raise self.faults.of_refusal(response.status, answer, response.headers)
         return answer

@@ -10,17 +10,18 @@ import numpy as np
 import numpy.typing as npt
 
 from energy_forecasting.domain.errors import ConnectionFailed, DataQualityError
-from energy_forecasting.meters.influx.faults import shown
+from energy_forecasting.meters.influx.discretion import Shown
 
 _TIME = 2  #: name and tags stand before it
 
 
-def read_columns(answer: bytes, columns: int) -> npt.NDArray[np.float64]:
+def read_columns(answer: bytes, columns: int, shown: Shown) -> npt.NDArray[np.float64]:
     """Return the times in seconds and the selected columns, [columns + 1, n], NaN where null.
 
     Args:
         answer: one statement's rows, perhaps none.
         columns: how many were selected.
+        shown: makes what the server says fit for a message.
 
     Raises:
         ConnectionFailed: it is no such CSV.
@@ -28,7 +29,7 @@ def read_columns(answer: bytes, columns: int) -> npt.NDArray[np.float64]:
     """
     header, _, rows = answer.partition(b"\n")
     if header.strip() and not header.startswith(b"name,tags,time,"):
-        raise _not_understood(header)
+        raise _not_understood(shown(header))
     if not rows.strip():
         return np.empty((columns + 1, 0))
     # Nulls are empty cells, of which NumPy would make no number.
@@ -45,19 +46,19 @@ def read_columns(answer: bytes, columns: int) -> npt.NDArray[np.float64]:
             unpack=True,
             encoding="utf-8",
         )
-    except UnicodeDecodeError as error:
-        raise _not_understood(rows) from error
+    # NumPy's errors are no causes, as they repeat what the server sent.
+    except UnicodeDecodeError:
+        raise _not_understood(shown(rows)) from None
     except ValueError as error:
         if "could not convert" not in str(error):
-            raise _not_understood(rows) from error
+            raise _not_understood(shown(rows)) from None
         raise DataQualityError(
             "InfluxDB answers with values that are not numbers; check the names of the fields in "
             "the configuration.",
-        ) from error
+        ) from None
 
 
-def _not_understood(text: bytes) -> ConnectionFailed:
-    told = shown(text.decode("utf-8", "replace"))
+def _not_understood(told: str) -> ConnectionFailed:
     return ConnectionFailed(
         f"InfluxDB's answer cannot be read: {told}; check that the url in the configuration "
         "leads to InfluxDB and not to a proxy's page."

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from energy_forecasting.domain.errors import ConnectionFailed
 from energy_forecasting.domain.readings import Timestamps, Values
 from energy_forecasting.meters.influx.deadline import Deadline
-from energy_forecasting.meters.influx.faults import MayPass, shown
+from energy_forecasting.meters.influx.faults import MayPass
 from energy_forecasting.meters.influx.http import InfluxHttp
 from energy_forecasting.meters.influx.influxql_csv import read_columns
 from energy_forecasting.meters.influx.influxql_queries import (
@@ -179,7 +179,9 @@ class InfluxqlSource:
         def send() -> bytes:
             return self._send(place.container, influxql, "application/csv", deadline)
 
-        return read_columns(self._http.persistently(send, deadline), columns)
+        return read_columns(
+            self._http.persistently(send, deadline), columns, self._http.faults.shown
+        )
 
     def _send(self, container: str, influxql: str, accept: str, deadline: Deadline) -> bytes:
         query = {"db": container, "q": influxql, "epoch": "s"}
@@ -196,7 +198,7 @@ class InfluxqlSource:
             series: list[dict[str, Any]] = results[0].get("series", [])
         except (ValueError, AttributeError, TypeError, RecursionError) as error:
             raise ConnectionFailed(
-                f"InfluxDB's answer cannot be read: {shown(answer[:100])}; check that the url in "
+                f"InfluxDB's answer cannot be read: {self._http.faults.shown(answer)}; check that the url in "
                 "the configuration leads to InfluxDB and not to a proxy's page."
             ) from error
         if fault:
