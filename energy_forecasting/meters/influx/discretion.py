@@ -10,7 +10,7 @@ import json
 import re
 from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Callable, Iterator
-from os.path import commonprefix
+from itertools import takewhile
 from urllib.parse import quote, quote_plus
 
 from energy_forecasting.meters.influx.config import InfluxConfig
@@ -70,4 +70,5 @@ def _without_beginnings(text: str, secret: str) -> str:
 
 def _after(tail: str, text: str) -> str:
     """Return what follows a secret of which at most ``tail`` is still to come."""
-    return _WORD.sub("", text[len(commonprefix([tail, text])) :], count=1)
+    same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(tail, text, strict=False)))
+    return _WORD.sub("", text[same:], count=1)

@@ -24,7 +24,6 @@ from energy_forecasting.meters.influx.deadline import Deadline
 from energy_forecasting.meters.influx.discretion import Discretion
 from energy_forecasting.meters.influx.tls import advice, asks_for_https
 
-
 _REDIRECTS = range(300, 400)
 
 

@@ -197,9 +197,10 @@ class InfluxqlSource:
             fault = told.get("error") or results[0].get("error")
             series: list[dict[str, Any]] = results[0].get("series", [])
         except (ValueError, AttributeError, TypeError, RecursionError) as error:
+            told = self._http.faults.shown(answer)
             raise ConnectionFailed(
-                f"InfluxDB's answer cannot be read: {self._http.faults.shown(answer)}; check that the url in "
-                "the configuration leads to InfluxDB and not to a proxy's page."
+                f"InfluxDB's answer cannot be read: {told}; check that the url in the configuration "
+                "leads to InfluxDB and not to a proxy's page."
             ) from error
         if fault:
             raise self._http.faults.of_statement(str(fault))
