@@ -20,6 +20,7 @@ from energy_forecasting.domain.readings import Timestamps, Values
 from energy_forecasting.meters.influx.discretion import Shown
 
 _NUMBERS = {"double", "long", "unsignedLong"}
+_NO_NUMBERS = {"boolean", "string", "duration", "base64Binary", "dateTime:RFC3339"}
 _SECONDS_LENGTH = len("2022-01-01T00:00:00")
 _RECORDS_AT_ONCE = 50_000  # bounds the Python strings alive at a time
 
@@ -41,14 +42,19 @@ class Column:
 
         Raises:
             DataQualityError: the column holds text, booleans or times.
+            ConnectionFailed: a cell is no number, though the column is said to hold some.
         """
         if self.datatype not in _NUMBERS:
+            datatype = self.datatype if self.datatype in _NO_NUMBERS else "unknown"
             raise DataQualityError(
-                f"InfluxDB answers with values of type {self.datatype or 'unknown'}, not with "
-                "numbers; check the names of the fields in the configuration.",
-                datatype=self.datatype,
+                f"InfluxDB answers with values of type {datatype}, not with numbers; check the "
+                "names of the fields in the configuration.",
+                datatype=datatype,
             )
-        return np.array([float(cell) if cell else math.nan for cell in self.strings()])
+        try:
+            return np.array([float(cell) if cell else math.nan for cell in self.strings()])
+        except ValueError:
+            raise _not_understood("a number is none") from None
 
     def times(self) -> Timestamps:
         """Return UTC times as datetime64[s]; fractions of a second are cut off.
@@ -66,7 +72,12 @@ class Column:
         raise _not_understood("a time is not RFC 3339 in UTC")
 
 
-Records = dict[str, Column]  #: label to column; all columns have the same length
+class Records(dict[str, Column]):
+    """Columns of the same length by their labels."""
+
+    def __missing__(self, label: str) -> Column:
+        """Tell that the answer is not what was asked for."""
+        raise _not_understood(f"it has no column {label!a}")
 
 
 def read_records(answer: bytes, shown: Shown) -> Iterator[Records]:
@@ -118,10 +129,10 @@ def _records(
     defaults = annotations.get("#default", [""] * len(header))
     if records:
         described = zip(header, datatypes, defaults, zip(*records, strict=True), strict=True)
-        yield {
-            label: Column(datatype=datatype, default=default, cells=cells)
+        yield Records(
+            (label, Column(datatype=datatype, default=default, cells=cells))
             for label, datatype, default, cells in described
-        }
+        )
 
 
 def _raise_told_error(header: list[str], row: list[str], shown: Shown) -> None:

@@ -151,6 +151,14 @@ class FaultReader:
             url=self._url,
         )
 
+    def unreadable(self, answer: object) -> ConnectionFailed:
+        """Explain an answer of a form that is not InfluxDB's."""
+        return ConnectionFailed(
+            f"The answer of InfluxDB at {self._url} cannot be read: {self.shown(answer)}; check "
+            "that the url in the configuration leads to InfluxDB and not to a proxy's page.",
+            url=self._url,
+        )
+
     def wrong_version(self, version: str) -> InvalidRequest:
         """Explain that the form of the configuration does not fit the server."""
         form = (
