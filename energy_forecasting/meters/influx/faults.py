@@ -25,6 +25,7 @@ from energy_forecasting.meters.influx.discretion import Discretion
 from energy_forecasting.meters.influx.tls import advice, asks_for_https
 
 _REDIRECTS = range(300, 400)
+_NO_POLICY = "retention policy not found"
 
 
 class MayPass(Exception):
@@ -88,11 +89,14 @@ class FaultReader:
         """Explain an answer whose status is not 2xx."""
         text = _text(body)
         told = _told(text)
-        answer = f"{status}: {self.shown(told)}" if told else f"{status}"
+        said = told or _first_line(text)
+        answer = f"{status}: {self.shown(said)}" if said else f"{status}"
         match status:
             case 401 | 403:
                 return self._not_allowed(answer)
             case 404 if told:
+                return self._not_there(answer)
+            case _ if _NO_POLICY in told:  # a write meets it as a fault of the server
                 return self._not_there(answer)
             case 429 | 503:
                 return MayPass(
@@ -234,6 +238,12 @@ def _told(body: str) -> str:
     if not isinstance(answer, dict):
         return ""
     return str(answer.get("message") or answer.get("error") or "")
+
+
+def _first_line(body: str) -> str:
+    """Return what a server said in plain words, as one that wants https does; no HTML."""
+    line, _, _ = body.strip().partition("\n")
+    return "" if line.startswith("<") else line
 
 
 def _origin(location: str) -> str:

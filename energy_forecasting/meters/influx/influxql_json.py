@@ -40,7 +40,8 @@ def read_answer(answer: bytes) -> JsonAnswer:
     return JsonAnswer(
         series=[_series(each) for each in _listed(result, "series")],
         fault=str(fault) if fault else None,
-        is_cut=any(each.get("partial") for each in _listed(result, "series")),
+        # Told of the series that was cut, or of the answer when whole series are missing.
+        is_cut=any(each.get("partial") for each in (result, *_listed(result, "series"))),
     )
 
 

@@ -221,7 +221,7 @@ def cut_short(rows: int, expected: int) -> ConnectionFailed:
 
 
 def _known(times: Timestamps, values: Values) -> Series:
-    there = ~np.isnan(values)
+    there = np.isfinite(values)
     return Series(times=times[there], values=values[there])
 
 
