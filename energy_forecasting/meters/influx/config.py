@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
+    AliasChoices,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -108,8 +109,9 @@ class InfluxFields(_Part):
 
 
 class InfluxMeter(_Part):
-    """One meter that no single tag names."""
+    """One meter that no single tag names; no tag but its own says where it lies."""
 
+    measurement: Name | None = Field(None, description="None: the one of all meters")
     tags: dict[Name, Name] = Field({}, description="Tags and the value that each must have")
     consumption: Name | None = Field(None, description="Its field; None: the one of all meters")
 
@@ -132,7 +134,9 @@ class InfluxSeries(_Part):
     measurement: Name
     field: Name = "temperature"
     bucket: Name | None = Field(
-        None, description="Bucket or database; None for that of the readings"
+        None,
+        validation_alias=AliasChoices("bucket", "database"),
+        description="Bucket or database; None for that of the readings",
     )
     tags: InfluxSeriesTags = Field(
         InfluxSeriesTags(), description="Left out, one series serves every meter"
@@ -152,7 +156,7 @@ class InfluxSchema(_Part):
     meters: Annotated[dict[_MeterId, Name | InfluxMeter] | None, BeforeValidator(_named)] = Field(
         None,
         description="The meters, when not every value of the tag is one: a list of ids, or ids "
-        "with the value of the tag, or with tags and a field of their own",
+        "with the value of the tag, or with measurement, tags and field of their own",
     )
     temperature: InfluxSeries | None = Field(
         None, description="Measured temperatures that lie apart from the readings"
@@ -193,7 +197,9 @@ class InfluxForecasts(_Part):
 
     measurement: Name = "energy_forecast"
     bucket: Name | None = Field(
-        None, description="Bucket or database; None for that of the readings"
+        None,
+        validation_alias=AliasChoices("bucket", "database"),
+        description="Bucket or database; None for that of the readings",
     )
 
 
@@ -287,15 +293,17 @@ class InfluxConfig(InfluxSchema):
         if self.tags.meter_type is not None:
             used["the keys above"] = self
             if any(isinstance(each, InfluxMeter) for each in (self.meters or {}).values()):
-                raise ValueError("meters with tags or a field of their own stand under types")
+                raise ValueError(
+                    "meters with measurement, tags or field of their own stand under types"
+                )
         for name, schema in used.items():
             meters = (schema.meters or {}).values()
             if schema.tags.meter_id is None and (
                 not meters or any(isinstance(each, str) for each in meters)
             ):
                 raise ValueError(
-                    f"{name}: without tags.meter_id each meter needs tags or a field of its own "
-                    'under meters: {"main": {"consumption": "energy_total"}}'
+                    f"{name}: without tags.meter_id each meter needs measurement, tags or field of "
+                    'its own under meters: {"main": {"consumption": "energy_total"}}'
                 )
         return self
 
