@@ -396,11 +396,21 @@ def load_influx_config(path: Path, environment: Mapping[str, str]) -> InfluxConf
     if not path.exists() and not overrides:
         return None
     values = {**(_read_json(path) if path.exists() else {}), **overrides}
+    if not _is_unicode(values):
+        raise _invalid(path, "it holds half a character, such as \\ud800 alone")
     try:
         return InfluxConfig.model_validate(values)
     except ValidationError as error:
         # The cause is left out on purpose: it may hold the values.
         raise _invalid(path, _what_is_wrong(error)) from None
+
+
+def _is_unicode(values: dict[str, object]) -> bool:
+    try:
+        json.dumps(values, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _what_is_wrong(error: ValidationError) -> str:
