@@ -16,6 +16,7 @@ import structlog
 
 from energy_forecasting.domain.errors import (
     AuthenticationFailed,
+    Cancelled,
     ConnectionFailed,
     EnergyForecastingError,
 )
@@ -200,7 +201,7 @@ class ForecastPublisher:
                 failed=len(report.unpublished),
                 unchanged=report.unchanged,
             )
-        if report.stopped_by is None:
+        if report.stopped_by is None or isinstance(report.stopped_by, Cancelled):
             self._told.pop(None, None)
         elif self._told.get(None) != report.stopped_by.error_type:
             self._told[None] = report.stopped_by.error_type
