@@ -34,7 +34,7 @@ from energy_forecasting.domain.readings import History
 from energy_forecasting.domain.resolutions import SUPPORTED_MINUTES
 from energy_forecasting.domain.temperature_forecast import TemperatureForecast
 from energy_forecasting.meters.spans import EARLIEST, LATEST
-from energy_forecasting.meters.store import WritableMeterStore
+from energy_forecasting.meters.store import MeterStore
 
 READING_COLUMNS = ("meter_type", "meter_id", "timestamp", "consumption")
 PROFILE_COLUMNS = ("meter_type", "meter_id", "unit", "timezone", "country", "reading_kind")
@@ -70,7 +70,7 @@ class ImportReport:
 
 def import_csv(
     path: Path,
-    store: WritableMeterStore,
+    store: MeterStore,
     *,
     profiles: Path | None = None,
     on_progress: Callable[[int], None] | None = None,
@@ -212,9 +212,7 @@ def _read_readings(path: Path, on_progress: Callable[[int], None]) -> _Readings:
     return found
 
 
-def _forecasts(
-    path: Path, found: _Readings, store: WritableMeterStore
-) -> dict[Meter, TemperatureForecast]:
+def _forecasts(path: Path, found: _Readings, store: MeterStore) -> dict[Meter, TemperatureForecast]:
     """Tell forecasts of temperature by their moment; reject what lies before the last reading."""
     forecasts = {}
     for meter, buffer in found.buffers.items():
@@ -237,7 +235,7 @@ def _forecasts(
     return forecasts
 
 
-def _last_reading(meter: Meter, buffer: _Buffer, store: WritableMeterStore) -> int | None:
+def _last_reading(meter: Meter, buffer: _Buffer, store: MeterStore) -> int | None:
     """Return the moment of a meter's last reading in the file or the store, if it has one."""
     moments = [max(buffer.seconds)] if buffer.seconds else []
     try:

@@ -11,11 +11,11 @@ import pytest
 from energy_forecasting.domain.meters import Meter
 from energy_forecasting.domain.readings import History
 from energy_forecasting.domain.temperature_forecast import TemperatureForecast
-from energy_forecasting.meters.influx_config import InfluxConfig
-from energy_forecasting.meters.influx_flux import InfluxFluxMeterStore
+from energy_forecasting.meters.influx.config import InfluxConfig
+from energy_forecasting.meters.influx.store import InfluxMeterStore
 from energy_forecasting.meters.memory import InMemoryMeterStore
 from energy_forecasting.meters.sqlite import SqliteMeterStore
-from energy_forecasting.meters.store import MeterStore, WritableMeterStore
+from energy_forecasting.meters.store import MeterStore
 from tests.integration.meters.influx_double import InfluxDouble
 
 
@@ -37,7 +37,7 @@ class WrittenStore:
     """A store that takes readings in itself."""
 
     kind: str
-    store: WritableMeterStore
+    store: MeterStore
 
     def holds(self, meter: Meter, *histories: History) -> None:
         self.store.write_readings(meter, iter(histories))
@@ -51,7 +51,7 @@ class InfluxStore:
     """The Flux store on a double; each history becomes a series of its own."""
 
     double: InfluxDouble
-    store: InfluxFluxMeterStore
+    store: InfluxMeterStore
     kind: str = field(default="influxdb-flux")
 
     def holds(self, meter: Meter, *histories: History) -> None:
@@ -89,7 +89,7 @@ def influx(double: InfluxDouble) -> Iterator[InfluxStore]:
         "field": "degrees",
         "tags": {"meter_id": "meter_id", "meter_type": "meter_type"},
     }
-    store = InfluxFluxMeterStore(influx_config(double, temperature_forecast=source))
+    store = InfluxMeterStore(influx_config(double, temperature_forecast=source))
     yield InfluxStore(double, store)
     store.close()
 
@@ -112,7 +112,7 @@ def filled(request: pytest.FixtureRequest) -> FilledStore:
 
 
 @pytest.fixture(params=["memory", "sqlite"])
-def writable(request: pytest.FixtureRequest) -> WritableMeterStore:
+def writable(request: pytest.FixtureRequest) -> MeterStore:
     if request.param == "memory":
         return InMemoryMeterStore()
     store: SqliteMeterStore = request.getfixturevalue("sqlite_store")

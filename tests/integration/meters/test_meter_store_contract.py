@@ -11,7 +11,7 @@ from energy_forecasting.domain.errors import InvalidRequest, NoDataFound
 from energy_forecasting.domain.meters import Meter, MeterProfile, ReadingKind
 from energy_forecasting.domain.readings import History
 from energy_forecasting.domain.temperature_forecast import TemperatureForecast
-from energy_forecasting.meters.store import WritableMeterStore
+from energy_forecasting.meters.store import MeterStore
 from tests.integration.meters.conftest import FilledStore
 
 METER = Meter(meter_type="electricity", meter_id="office.north-1")
@@ -364,7 +364,7 @@ class TestNames:
 
 
 class TestWriting:
-    def test_a_reading_of_the_same_moment_is_replaced(self, writable: WritableMeterStore) -> None:
+    def test_a_reading_of_the_same_moment_is_replaced(self, writable: MeterStore) -> None:
         # Given
         writable.write_readings(METER, iter([hourly(MIDNIGHT, 1, 2, 3)]))
         # When
@@ -379,11 +379,11 @@ class TestWriting:
         assert summary.readings == 4
         assert summary.has_temperature is False
 
-    def test_an_unusable_reading_stays_known_as_such(self, writable: WritableMeterStore) -> None:
+    def test_an_unusable_reading_stays_known_as_such(self, writable: MeterStore) -> None:
         writable.write_readings(METER, iter([hourly(MIDNIGHT, 1, np.nan, 3)]))
         np.testing.assert_array_equal(writable.read_history(METER).consumption, [1, np.nan, 3])
 
-    def test_unusable_readings_do_not_move_the_ends(self, writable: WritableMeterStore) -> None:
+    def test_unusable_readings_do_not_move_the_ends(self, writable: MeterStore) -> None:
         # Given
         writable.write_readings(METER, iter([hourly(MIDNIGHT, np.nan, 1, 2, np.nan)]))
         # When
@@ -392,7 +392,7 @@ class TestWriting:
         assert summary.first_reading == MIDNIGHT + timedelta(hours=1)
         assert summary.last_reading == MIDNIGHT + timedelta(hours=2)
 
-    def test_a_later_forecast_replaces_an_earlier_one(self, writable: WritableMeterStore) -> None:
+    def test_a_later_forecast_replaces_an_earlier_one(self, writable: MeterStore) -> None:
         # Given
         writable.write_readings(METER, iter([hourly(MIDNIGHT, 1)]))
         writable.write_temperature_forecast(METER, forecast(MIDNIGHT, 1, 2, 3))
@@ -404,11 +404,11 @@ class TestWriting:
         )
         assert read.degrees.tolist() == [1, 20, 3]
 
-    def test_a_forecast_follows_readings(self, writable: WritableMeterStore) -> None:
+    def test_a_forecast_follows_readings(self, writable: MeterStore) -> None:
         with pytest.raises(NoDataFound):
             writable.write_temperature_forecast(METER, forecast(MIDNIGHT, 1))
 
-    def test_a_write_that_fails_midway_leaves_nothing(self, writable: WritableMeterStore) -> None:
+    def test_a_write_that_fails_midway_leaves_nothing(self, writable: MeterStore) -> None:
         # Given
         def breaking_off() -> Iterator[History]:
             yield hourly(MIDNIGHT, 1, 2)
@@ -423,7 +423,7 @@ class TestWriting:
             writable.read_history(METER)
 
     def test_a_profile_creates_the_meter_and_can_be_replaced(
-        self, writable: WritableMeterStore
+        self, writable: MeterStore
     ) -> None:
         # Given
         first = MeterProfile(unit="kWh", timezone="Europe/Rome", country="IT")
@@ -441,24 +441,24 @@ class TestWriting:
         assert writable.describe(METER).profile == second
         assert writable.describe(METER).readings == 1
 
-    def test_readings_keep_the_profile(self, writable: WritableMeterStore) -> None:
+    def test_readings_keep_the_profile(self, writable: MeterStore) -> None:
         profile = MeterProfile(unit="kWh", timezone="Europe/Rome")
         writable.write_profile(METER, profile)
         writable.write_readings(METER, iter([hourly(MIDNIGHT, 1)]))
         assert writable.describe(METER).profile == profile
 
-    def test_a_meter_without_readings_has_no_data(self, writable: WritableMeterStore) -> None:
+    def test_a_meter_without_readings_has_no_data(self, writable: MeterStore) -> None:
         writable.write_profile(METER, MeterProfile())
         with pytest.raises(NoDataFound):
             writable.describe(METER)
         with pytest.raises(NoDataFound):
             writable.read_history(METER)
 
-    def test_an_empty_batch_writes_nothing(self, writable: WritableMeterStore) -> None:
+    def test_an_empty_batch_writes_nothing(self, writable: MeterStore) -> None:
         empty = hourly(MIDNIGHT)
         assert writable.write_readings(METER, iter([empty, hourly(MIDNIGHT, 1), empty])) == 1
 
-    def test_threads_may_write_at_once(self, writable: WritableMeterStore) -> None:
+    def test_threads_may_write_at_once(self, writable: MeterStore) -> None:
         # Given
         days = [hourly(MIDNIGHT + timedelta(days=day), *[day] * 24) for day in range(20)]
         # When
