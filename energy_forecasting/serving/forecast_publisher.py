@@ -172,7 +172,7 @@ class ForecastPublisher:
         if mark is None:
             return self._forecasts.forecast(meter, self._query)
         version = self._models.champion(meter).version
-        last = (summaries.get(meter) or self._meters.describe(meter)).last_reading
+        last = (summaries.get(meter) or self._meters.describe(meter, counted=False)).last_reading
         if last is not None:
             found = ForecastMark(model_version=version, last_reading=last)
             if not _is_news(found, mark, again=again):

@@ -101,7 +101,7 @@ class ForecastService:
         """
         forecaster = self._forecaster(meter)
         card = forecaster.card
-        summary = self._meters.describe(meter)
+        summary = self._meters.describe(meter, counted=False)
         last = self._last_reading(summary)
         profile = summary.profile
         asked = asked_span(query, ZoneInfo(card.timezone))
@@ -162,7 +162,7 @@ class ForecastService:
         """
         forecaster = self._forecaster(meter)
         card = forecaster.card
-        summary = self._meters.describe(meter)
+        summary = self._meters.describe(meter, counted=False)
         last = self._last_reading(summary)
         profile = summary.profile
         readings = self._recent_readings(forecaster, profile.reading_kind, None, last)

@@ -13,9 +13,6 @@ from energy_forecasting.domain.published_forecast import PublishedForecast
 from energy_forecasting.domain.readings import to_datetime64
 from energy_forecasting.meters.influx.line_protocol import line
 
-#: The measurement that forecasts go to unless another one is configured.
-MEASUREMENT = "energy_forecast"
-
 METER_TYPE_TAG = "meter_type"
 METER_ID_TAG = "meter_id"
 MODEL_VERSION_TAG = "model_version"

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from energy_forecasting.domain.published_forecast import PublishedForecast
-from energy_forecasting.meters.influx.forecast_points import MEASUREMENT, forecast_lines
-from energy_forecasting.meters.influx_client import Deadline
+from energy_forecasting.meters.influx.deadline import Deadline
+from energy_forecasting.meters.influx.forecast_points import forecast_lines
 
 
 class LineWriter(Protocol):
-    """What carries lines to the server."""
+    """What carries lines to the server, as ``InfluxHttp`` does."""
 
     def write(self, container: str, lines: list[str], deadline: Deadline) -> None:
         """Write lines with precision s into a bucket or database."""
@@ -32,7 +32,7 @@ class InfluxForecastSink:
         writer: LineWriter,
         *,
         container: str,
-        measurement: str = MEASUREMENT,
+        measurement: str,
         timeout_s: float,
     ) -> None:
         self._writer = writer

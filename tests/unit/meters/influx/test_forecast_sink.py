@@ -9,9 +9,9 @@ from energy_forecasting.domain.errors import InvalidRequest
 from energy_forecasting.domain.meters import Meter
 from energy_forecasting.domain.published_forecast import PublishedForecast
 from energy_forecasting.domain.readings import HOUR, to_datetime64
+from energy_forecasting.meters.influx.deadline import Deadline
 from energy_forecasting.meters.influx.forecast_points import forecast_lines, quantile_field
 from energy_forecasting.meters.influx.forecast_sink import InfluxForecastSink
-from energy_forecasting.meters.influx_client import Deadline
 
 METER = Meter(meter_type="water", meter_id="dma.5")
 ORIGIN = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -75,7 +75,7 @@ def test_a_batch_of_forecasts_is_one_request() -> None:
 
 def test_nothing_to_write_is_no_request() -> None:
     writer = RecordingWriter()
-    sink = InfluxForecastSink(writer, container="energy", timeout_s=7.0)
+    sink = InfluxForecastSink(writer, container="energy", measurement="m", timeout_s=7.0)
     assert sink.write_forecasts([]) == 0
     assert writer.writes == []
 
