@@ -105,6 +105,7 @@ def forecast_sink(current: Settings) -> ForecastSink | None:
         return None
     return InfluxForecastSink(
         InfluxHttp(config),
+        url=config.url,
         container=config.forecasts.bucket or config.container,
         measurement=config.forecasts.measurement,
         timeout_s=config.timeout_s,

@@ -1,5 +1,10 @@
 """``python -m energy_forecasting publish``: one pass over all champions, by hand or from cron."""
 
+import logging
+import sys
+
+import structlog
+from rich.markup import escape
 from rich.table import Table
 
 from energy_forecasting import bootstrap
@@ -16,6 +21,11 @@ def publish(*, again: bool) -> int:
 
     0: every meter with a champion is published; 1: some are not, or nothing could be done.
     """
+    # The screen tells what happened; a log says more only of a bug.
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
     current = bootstrap.settings()
     screen = Screen()
     sink = bootstrap.forecast_sink(current)
@@ -63,7 +73,7 @@ def _show(report: PublishingReport, screen: Screen) -> None:
         screen.warn(f"{len(report.unpublished)} meters could not be forecast:")
         table = _table("type", "id", "reason")
         for failed in report.unpublished:
-            table.add_row(failed.meter.meter_type, failed.meter.meter_id, failed.reason)
+            table.add_row(failed.meter.meter_type, failed.meter.meter_id, escape(failed.reason))
         screen.console.print(table)
     if report.stopped_by is not None:
         screen.fail(StartFailed(f"Ended early: {report.stopped_by.message}"))

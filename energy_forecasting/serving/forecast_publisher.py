@@ -144,11 +144,11 @@ class ForecastPublisher:
                 raise  # no other meter would fare better
             except EnergyForecastingError as error:
                 run.fail(meter, error.message)
-                self._warn(meter, error.error_type, error.message)
+                self._say_once(meter, error.error_type, error.message)
             except Exception:  # noqa: BLE001 - told with its traceback
                 # One meter's bug must not keep the others from their forecasts.
                 run.fail(meter, f"Meter {meter} met {_BUG}.")
-                self._warn(meter, _BUG, _BUG, exc_info=True)
+                self._say_once(meter, _BUG, _BUG, is_bug=True)
             else:
                 self._told.pop(meter, None)
                 run.add(meter, result)
@@ -180,14 +180,14 @@ class ForecastPublisher:
         result = self._forecasts.forecast(meter, self._query)
         return result if _is_news(_mark_of(result), mark, again=again) else None
 
-    def _warn(self, meter: Meter, cause: str, reason: str, *, exc_info: bool = False) -> None:
+    def _say_once(self, meter: Meter, cause: str, reason: str, *, is_bug: bool = False) -> None:
         if self._told.get(meter) != cause:
-            logger.warning(
+            say = logger.exception if is_bug else logger.warning
+            say(
                 "Forecast not published",
                 meter_id=meter.meter_id,
                 meter_type=meter.meter_type,
                 reason=reason,
-                exc_info=exc_info,
             )
         self._told[meter] = cause
 

@@ -31,19 +31,21 @@ class InfluxForecastSink:
         self,
         writer: LineWriter,
         *,
+        url: str,
         container: str,
         measurement: str,
         timeout_s: float,
     ) -> None:
         self._writer = writer
+        self._url = url
         self._container = container
         self._measurement = measurement
         self._timeout_s = timeout_s
 
     @property
     def target(self) -> str:
-        """Return measurement and bucket or database."""
-        return f"measurement {self._measurement} in {self._container}"
+        """Return measurement, bucket or database, and address."""
+        return f"measurement {self._measurement} of {self._container} at {self._url}"
 
     def write_forecasts(self, forecasts: Sequence[PublishedForecast]) -> int:
         """Write every point in one request and return how many there were."""

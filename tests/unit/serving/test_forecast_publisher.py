@@ -258,7 +258,8 @@ def test_a_meter_that_fails_for_another_reason_or_again_later_is_told_of_again(
         "an unexpected error; the log has the traceback",
         "an unexpected error; the log has the traceback",
     ]
-    assert [log["exc_info"] for log in told] == [False, True, True]
+    assert [log["log_level"] for log in told] == ["warning", "error", "error"]
+    assert told[1]["exc_info"]
 
 
 def test_a_damaged_model_is_one_meters_trouble(parts: Parts) -> None:

@@ -29,6 +29,16 @@ class RecordingWriter:
     def close(self) -> None: ...
 
 
+def sink_of(writer: RecordingWriter, *, measurement: str) -> InfluxForecastSink:
+    return InfluxForecastSink(
+        writer,
+        url="http://localhost:8086",
+        container="energy",
+        measurement=measurement,
+        timeout_s=7.0,
+    )
+
+
 def forecast(*, hours: int = 2, starts_after: timedelta = timedelta(0)) -> PublishedForecast:
     return PublishedForecast(
         meter=METER,
@@ -63,26 +73,26 @@ def test_quantiles_are_named_in_percent(level: float, name: str) -> None:
 
 def test_a_batch_of_forecasts_is_one_request() -> None:
     writer = RecordingWriter()
-    sink = InfluxForecastSink(writer, container="energy", measurement="foretold", timeout_s=7.0)
+    sink = sink_of(writer, measurement="foretold")
 
     written = sink.write_forecasts([forecast(), forecast(hours=3)])
 
     assert written == 5
     ((container, lines, seconds),) = writer.writes
     assert (container, len(lines), seconds) == ("energy", 5, 7.0)
-    assert sink.target == "measurement foretold in energy"
+    assert sink.target == "measurement foretold of energy at http://localhost:8086"
 
 
 def test_nothing_to_write_is_no_request() -> None:
     writer = RecordingWriter()
-    sink = InfluxForecastSink(writer, container="energy", measurement="m", timeout_s=7.0)
+    sink = sink_of(writer, measurement="m")
     assert sink.write_forecasts([]) == 0
     assert writer.writes == []
 
 
 def test_a_measurement_that_cannot_be_written_is_refused_before_anything_is_sent() -> None:
     writer = RecordingWriter()
-    sink = InfluxForecastSink(writer, container="energy", measurement="_internal", timeout_s=7.0)
+    sink = sink_of(writer, measurement="_internal")
     with pytest.raises(InvalidRequest, match="_internal"):
         sink.write_forecasts([forecast()])
     assert writer.writes == []
