@@ -6,7 +6,9 @@ what can pass is tried again, and at most twice: a connection that was refused, 
 """
 
 import gzip
+import json
 import random
+import re
 import time
 import zlib
 from base64 import b64encode
@@ -16,8 +18,8 @@ from typing import TypeVar
 from urllib.parse import urlencode, urlsplit
 
 import structlog
-from urllib3 import BaseHTTPResponse, PoolManager, Timeout
-from urllib3.exceptions import HTTPError
+from urllib3 import BaseHTTPResponse, PoolManager, Timeout, disable_warnings
+from urllib3.exceptions import HTTPError, InsecureRequestWarning
 
 from energy_forecasting.domain.errors import ConnectionFailed
 from energy_forecasting.meters.influx.config import Dialect, InfluxConfig
@@ -30,6 +32,7 @@ _CONNECT_TIMEOUT_S = 5.0
 _READ_BYTES = 1 << 16
 _CONNECTIONS = 8  #: kept open, one for each thread that asks at the same time
 _SUCCESS = range(200, 300)
+_VERSION = re.compile(r"[\w.+~-]{1,40}", re.ASCII)  #: what it says is shown to everybody
 
 _log = structlog.get_logger("meters.influxdb")
 
@@ -61,6 +64,10 @@ class InfluxHttp:
         )
         self._headers = {"User-Agent": "energy-forecasting", **_authorization(config)}
         if urlsplit(config.url).scheme == "https":
+            if not config.verify_tls:
+                # Said once, not with each request as urllib3 does.
+                disable_warnings(InsecureRequestWarning)
+                _log.warning("The certificate of InfluxDB is not checked", url=config.url)
             # In a local network packing costs the server more time than it saves on the way.
             self._headers["Accept-Encoding"] = "gzip"
 
@@ -109,13 +116,12 @@ class InfluxHttp:
         """Return the server's version, ``unknown`` where it does not tell."""
         try:
             response = self._request(_Request(method="GET", path="/ping"), deadline)
-            self.read(response, deadline)
+            answer = self.read(response, deadline)
         except HTTPError as error:
             fault = self.faults.of_transport(error, deadline)
             raise (fault.error if isinstance(fault, MayPass) else fault) from error
-        except MayPass as fault:
-            raise fault.error from fault
-        return response.headers.get("X-Influxdb-Version") or "unknown"
+        told = response.headers.get("X-Influxdb-Version") or _version_in(answer)
+        return told if _VERSION.fullmatch(told) else "unknown"
 
     def persistently(self, send: Callable[[], _Answer], deadline: Deadline) -> _Answer:
         """Call until it succeeds, at most three times; what cannot pass is raised at once."""
@@ -198,6 +204,15 @@ class InfluxHttp:
             preload_content=False,
             timeout=Timeout(connect=connect_s, read=read_s),
         )
+
+
+def _version_in(answer: bytes) -> str:
+    """Return the version of a JSON answer, as 3.x gives; empty when it tells none."""
+    try:
+        told = json.loads(answer)
+    except (ValueError, RecursionError):
+        return ""
+    return str(told.get("version", "")) if isinstance(told, dict) else ""
 
 
 def _authorization(config: InfluxConfig) -> dict[str, str]:

@@ -368,20 +368,19 @@ class TestWriting:
         # Given
         writable.write_readings(METER, iter([hourly(MIDNIGHT, 1, 2, 3)]))
         # When
-        again = hourly(MIDNIGHT + timedelta(hours=1), 20, 30, 40, temperature=np.nan)
+        again = hourly(MIDNIGHT + timedelta(hours=1), 20, 30, 40, temperature=-5.0)
         written = writable.write_readings(METER, iter([again]))
         # Then
         history = writable.read_history(METER)
         assert written == 3
         assert history.consumption.tolist() == [1, 20, 30, 40]
-        np.testing.assert_array_equal(history.temperature, [10, np.nan, np.nan, np.nan])
-        summary = writable.describe(METER)
-        assert summary.readings == 4
-        assert summary.has_temperature is False
+        assert history.temperature.tolist() == [10, -5, -5, -5]
+        assert writable.describe(METER).readings == 4
 
-    def test_an_unusable_reading_stays_known_as_such(self, writable: MeterStore) -> None:
+    def test_an_unusable_reading_is_never_a_value(self, writable: MeterStore) -> None:
         writable.write_readings(METER, iter([hourly(MIDNIGHT, 1, np.nan, 3)]))
-        np.testing.assert_array_equal(writable.read_history(METER).consumption, [1, np.nan, 3])
+        consumption = writable.read_history(METER).consumption
+        assert consumption[np.isfinite(consumption)].tolist() == [1, 3]
 
     def test_unusable_readings_do_not_move_the_ends(self, writable: MeterStore) -> None:
         # Given
@@ -408,45 +407,6 @@ class TestWriting:
         with pytest.raises(NoDataFound):
             writable.write_temperature_forecast(METER, forecast(MIDNIGHT, 1))
 
-    def test_a_write_that_fails_midway_leaves_nothing(self, writable: MeterStore) -> None:
-        # Given
-        def breaking_off() -> Iterator[History]:
-            yield hourly(MIDNIGHT, 1, 2)
-            raise OSError("the source broke")
-
-        # When
-        with pytest.raises(OSError, match="the source broke"):
-            writable.write_readings(METER, breaking_off())
-        # Then
-        assert writable.list_meters() == []
-        with pytest.raises(NoDataFound):
-            writable.read_history(METER)
-
-    def test_a_profile_creates_the_meter_and_can_be_replaced(
-        self, writable: MeterStore
-    ) -> None:
-        # Given
-        first = MeterProfile(unit="kWh", timezone="Europe/Rome", country="IT")
-        second = MeterProfile(
-            unit="m3", reading_kind=ReadingKind.CUMULATIVE, resolution=timedelta(minutes=15)
-        )
-        # When
-        writable.write_profile(METER, first)
-        created = writable.list_meters()
-        writable.write_readings(METER, iter([hourly(MIDNIGHT, 1)]))
-        writable.write_profile(METER, second)
-        # Then
-        assert [(summary.profile, summary.readings) for summary in created] == [(first, 0)]
-        assert created[0].last_reading is None
-        assert writable.describe(METER).profile == second
-        assert writable.describe(METER).readings == 1
-
-    def test_readings_keep_the_profile(self, writable: MeterStore) -> None:
-        profile = MeterProfile(unit="kWh", timezone="Europe/Rome")
-        writable.write_profile(METER, profile)
-        writable.write_readings(METER, iter([hourly(MIDNIGHT, 1)]))
-        assert writable.describe(METER).profile == profile
-
     def test_a_meter_without_readings_has_no_data(self, writable: MeterStore) -> None:
         writable.write_profile(METER, MeterProfile())
         with pytest.raises(NoDataFound):
@@ -468,3 +428,61 @@ class TestWriting:
         assert sum(written) == 480
         assert writable.describe(METER).readings == 480
         assert len(writable.read_history(METER)) == 480
+
+
+class TestKeepingEverything:
+    """What stores of ours add: see ``TestWhatItCannotHold`` for InfluxDB."""
+
+    def test_an_unusable_reading_stays_known_as_such(self, embedded: MeterStore) -> None:
+        embedded.write_readings(METER, iter([hourly(MIDNIGHT, 1, np.nan, 3)]))
+        np.testing.assert_array_equal(embedded.read_history(METER).consumption, [1, np.nan, 3])
+
+    def test_a_replaced_reading_loses_the_temperature_that_it_had(
+        self, embedded: MeterStore
+    ) -> None:
+        # Given
+        embedded.write_readings(METER, iter([hourly(MIDNIGHT, 1, 2, 3)]))
+        # When
+        again = hourly(MIDNIGHT + timedelta(hours=1), 20, 30, temperature=np.nan)
+        embedded.write_readings(METER, iter([again]))
+        # Then
+        history = embedded.read_history(METER)
+        np.testing.assert_array_equal(history.temperature, [10, np.nan, np.nan])
+        assert embedded.describe(METER).has_temperature is False
+
+    def test_a_write_that_fails_midway_leaves_nothing(self, embedded: MeterStore) -> None:
+        # Given
+        def breaking_off() -> Iterator[History]:
+            yield hourly(MIDNIGHT, 1, 2)
+            raise OSError("the source broke")
+
+        # When
+        with pytest.raises(OSError, match="the source broke"):
+            embedded.write_readings(METER, breaking_off())
+        # Then
+        assert embedded.list_meters() == []
+        with pytest.raises(NoDataFound):
+            embedded.read_history(METER)
+
+    def test_a_profile_creates_the_meter_and_can_be_replaced(self, embedded: MeterStore) -> None:
+        # Given
+        first = MeterProfile(unit="kWh", timezone="Europe/Rome", country="IT")
+        second = MeterProfile(
+            unit="m3", reading_kind=ReadingKind.CUMULATIVE, resolution=timedelta(minutes=15)
+        )
+        # When
+        embedded.write_profile(METER, first)
+        created = embedded.list_meters()
+        embedded.write_readings(METER, iter([hourly(MIDNIGHT, 1)]))
+        embedded.write_profile(METER, second)
+        # Then
+        assert [(summary.profile, summary.readings) for summary in created] == [(first, 0)]
+        assert created[0].last_reading is None
+        assert embedded.describe(METER).profile == second
+        assert embedded.describe(METER).readings == 1
+
+    def test_readings_keep_the_profile(self, embedded: MeterStore) -> None:
+        profile = MeterProfile(unit="kWh", timezone="Europe/Rome")
+        embedded.write_profile(METER, profile)
+        embedded.write_readings(METER, iter([hourly(MIDNIGHT, 1)]))
+        assert embedded.describe(METER).profile == profile
