@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import AsyncIterator
+from typing import cast
 
 import structlog
 from fastapi import FastAPI
@@ -11,10 +12,12 @@ from energy_forecasting import __version__
 from energy_forecasting.api.error_handlers import add_error_handlers
 from energy_forecasting.api.forecast_service import ForecastService
 from energy_forecasting.api.middleware import OptionalTrailingSlash, RequestContext
-from energy_forecasting.api.routes import forecast, health, meters, models, training
+from energy_forecasting.api.readings_intake import ReadingsIntake
+from energy_forecasting.api.routes import forecast, health, meters, models, readings, training
 from energy_forecasting.api.schemas import ErrorAnswer
 from energy_forecasting.api.services import ApiServices
 from energy_forecasting.api.store_probe import StoreProbe
+from energy_forecasting.meters.store import WritableMeterStore
 
 DESCRIPTION = """
 Trains, tunes and calibrates a forecaster for every utility meter.
@@ -59,8 +62,9 @@ def create_app(services: ApiServices) -> FastAPI:
     app.state.services = services
     app.state.forecasts = ForecastService(services.models, services.meters)
     app.state.store_probe = StoreProbe(services.meters)
+    app.state.readings_intake = ReadingsIntake(cast("WritableMeterStore", services.meters))
     add_error_handlers(app)
-    for routes in (training, forecast, models, meters, health):
+    for routes in (training, forecast, models, meters, readings, health):
         app.include_router(routes.router)
 
     @app.get("/", include_in_schema=False)

@@ -41,7 +41,7 @@ def test_imported_meters_are_listed(environment: dict[str, str], tmp_path: Path)
     listed = command(environment, "meters")
 
     assert imported.returncode == 0, imported.stderr
-    assert "2 readings of 1 meters imported." in imported.stdout
+    assert "2 readings of 1 meters imported into the meter store (sqlite)." in imported.stdout
     assert "hall" in listed.stdout
     assert "2024-01-01 01:00 UTC" in listed.stdout
 
@@ -53,7 +53,7 @@ def test_repeated_timestamps_are_told(environment: dict[str, str], tmp_path: Pat
     imported = command(environment, "import", str(readings))
 
     assert imported.returncode == 0
-    assert "2 readings of 1 meters imported." in imported.stdout
+    assert "2 readings of 1 meters imported into the meter store (sqlite)." in imported.stdout
     assert "1 lines repeated a timestamp" in imported.stdout
 
 
@@ -75,6 +75,7 @@ def test_a_file_that_is_not_there_is_a_sentence(environment: dict[str, str]) -> 
     assert imported.returncode == 1
     assert "nowhere.csv cannot be opened" in imported.stdout
     assert "Traceback" not in imported.stderr
+    assert not Path(environment["SQLITE_PATH"]).exists()
 
 
 def test_an_empty_store_says_so(environment: dict[str, str]) -> None:

@@ -9,14 +9,15 @@ import pytest
 
 from energy_forecasting.domain.errors import DataQualityError, InvalidRequest
 from energy_forecasting.domain.meters import Meter, MeterProfile, ReadingKind
-from energy_forecasting.meters import csv_import
-from energy_forecasting.meters.csv_import import RejectedLine, import_csv
+from energy_forecasting.meters.ingestion import csv_readings, delivery
+from energy_forecasting.meters.ingestion.csv_import import import_csv
+from energy_forecasting.meters.ingestion.report import Rejection
 from energy_forecasting.meters.memory import InMemoryMeterStore
 
 HEADER = "meter_type,meter_id,timestamp,consumption,temperature\n"
 PROFILE_HEADER = "meter_type,meter_id,unit,timezone,country,reading_kind\n"
 METER = Meter(meter_type="gas", meter_id="g1")
-DATA = Path(__file__).resolve().parents[3] / "data"
+DATA = Path(__file__).resolve().parents[4] / "data"
 
 
 @pytest.fixture
@@ -94,19 +95,20 @@ class TestReading:
         import_csv(path, store)
         assert store.read_history(METER).consumption.tolist() == [1, 9, 1]
 
-    def test_progress_counts_lines(
+    def test_progress_covers_reading_and_writing(
         self, path: Path, store: InMemoryMeterStore, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        # Given
-        monkeypatch.setattr(csv_import, "_PROGRESS_LINES", 10)
+        # Given a file of 24 readings, looked at every 10 lines and written 10 at a time
+        monkeypatch.setattr(csv_readings, "_PROGRESS_LINES", 10)
+        monkeypatch.setattr(delivery, "BATCH_READINGS", 10)
         stamps = (f"2024-01-01T00:{minute:02d}:00Z" for minute in range(24))
         path.write_text(HEADER + "".join(map(line, stamps)))
-        seen: list[int] = []
+        seen: list[float] = []
         # When
         import_csv(path, store, on_progress=seen.append)
-        # Then
-        assert seen == [10, 20, 25]
-
+        # Then: a small file is in memory at once, so half is done from the first look on
+        assert seen[:3] == [0.5] * 3
+        np.testing.assert_allclose(seen[3:], [0.5 + 10 / 48, 0.5 + 20 / 48, 1.0, 1.0])
 
 class TestBadLines:
     @pytest.mark.parametrize(
@@ -119,7 +121,7 @@ class TestBadLines:
             (line(""), "not ISO 8601"),
             (line("9999-12-31T23:00:00-12:00"), "outside the years 1700 to 2199"),
             (line("0001-01-01T00:00:00+12:00"), "outside the years 1700 to 2199"),
-            (line(consumption=""), "consumption '' is not a number"),
+            (line(consumption=""), "consumption is missing"),
             (line(consumption="1.2.3"), "consumption '1.2.3' is not a number"),
             (line(consumption="nan"), "is not a number"),
             (line(consumption="inf"), "is not a number"),
@@ -138,7 +140,7 @@ class TestBadLines:
         # When
         report = import_csv(path, store)
         # Then
-        assert [rejected.line for rejected in report.rejected] == [3, 4]
+        assert [rejected.place for rejected in report.rejected] == [3, 4]
         assert all(reason in rejected.reason for rejected in report.rejected)
         assert [str(summary.meter) for summary in store.list_meters()] == ["gas/g1"]
         assert store.describe(METER).readings == 1
@@ -153,7 +155,7 @@ class TestBadLines:
             "gas,g1,2024-01-01T01:00:00Z,x,\n"
         )
         report = import_csv(path, store)
-        assert report.rejected == (RejectedLine(line=5, reason="consumption 'x' is not a number"),)
+        assert report.rejected == (Rejection(place=5, reason="consumption 'x' is not a number"),)
 
     def test_very_many_bad_lines_are_counted_and_the_first_are_told(
         self, path: Path, store: InMemoryMeterStore
@@ -344,7 +346,7 @@ class TestTemperatureForecasts:
         # When
         report = import_csv(path, store)
         # Then
-        assert [bad.line for bad in report.rejected] == [3, 5]
+        assert [bad.place for bad in report.rejected] == [3, 5]
         assert report.forecast_temperatures == 0
         start, end = self.DAY
         assert not len(store.read_temperature_forecast(METER, start=start, end=end))
