@@ -13,7 +13,7 @@ from energy_forecasting.api.services import ApiServices
 from energy_forecasting.domain.errors import InvalidRequest
 from energy_forecasting.domain.quality import QualityLimits
 from energy_forecasting.logs import configure_logging
-from energy_forecasting.meters.influx_config import load_influx_config
+from energy_forecasting.meters.influx.config import load_influx_config
 from energy_forecasting.meters.sqlite import SqliteMeterStore
 from energy_forecasting.meters.store import MeterStore
 from energy_forecasting.registry.base_registry import BaseRegistry
@@ -61,11 +61,11 @@ def meter_store(current: Settings) -> MeterStore:
         except InvalidRequest as wrong:
             raise SystemExit(wrong.message) from wrong
         if config is not None:
-            from energy_forecasting.meters.influx_flux import (  # noqa: PLC0415 - slow to import
-                InfluxFluxMeterStore,
+            from energy_forecasting.meters.influx.store import (  # noqa: PLC0415 - slow to import
+                InfluxMeterStore,
             )
 
-            return InfluxFluxMeterStore(config)
+            return InfluxMeterStore(config)
         if current.meter_store == "influxdb":
             raise SystemExit(
                 f"METER_STORE=influxdb, but neither {current.influxdb_config} nor INFLUXDB_URL is "

@@ -1,7 +1,6 @@
 """Commands for an operator's own meters: import readings, list what the store holds."""
 
 from pathlib import Path
-from typing import cast
 
 from rich.table import Table
 
@@ -12,7 +11,6 @@ from energy_forecasting.launcher.failures import StartFailed
 from energy_forecasting.launcher.screen import Screen
 from energy_forecasting.meters.ingestion.csv_import import import_csv
 from energy_forecasting.meters.ingestion.report import ImportReport
-from energy_forecasting.meters.store import WritableMeterStore
 
 _REJECTED_SHOWN = 10
 
@@ -23,7 +21,7 @@ def import_readings(readings: Path, profiles: Path | None) -> int:
     0: every line was imported; 1: some were not, or nothing was; 130: stopped by Ctrl-C.
     """
     screen = Screen()
-    store = cast("WritableMeterStore", bootstrap.meter_store(bootstrap.settings()))
+    store = bootstrap.meter_store(bootstrap.settings())
     try:
         with screen.progress(f"Importing {readings.name} into {store.kind}") as show:
             report = import_csv(readings, store, profiles=profiles, on_progress=show)

@@ -46,8 +46,9 @@ class Settings(BaseSettings):
     )
     influxdb_config: Path = Field(
         PROJECT_DIR / "config" / "influxdb_config.json",
-        description="InfluxDB's address, credentials and schema; INFLUXDB_URL, INFLUXDB_TOKEN, "
-        "INFLUXDB_TOKEN_FILE, INFLUXDB_ORG and INFLUXDB_BUCKET override it",
+        description="InfluxDB's address, credentials and schema; INFLUXDB_URL, INFLUXDB_TOKEN "
+        "(or _TOKEN_FILE), INFLUXDB_ORG, INFLUXDB_BUCKET, INFLUXDB_USERNAME, INFLUXDB_PASSWORD (or "
+        "_PASSWORD_FILE) and INFLUXDB_DATABASE override it",
     )
     meter_types: tuple[str, ...] = Field(
         DEFAULT_METER_TYPES, description="Meter types that the API accepts (a JSON list)"

@@ -1,17 +1,20 @@
-"""What every test may ask for: a real Redis server and a way to wait."""
+"""What every test may ask for: real servers of Redis and InfluxDB, and a way to wait."""
 
 import os
+import shutil
 import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 import redis
 
 from energy_forecasting.launcher.failures import StartFailed
 from energy_forecasting.launcher.redis_server import find_redis
+from tests.influx_server import InfluxServer
 
 PROJECT_DIR = Path(__file__).resolve().parent.parent
 
@@ -71,6 +74,46 @@ def redis_url(redis_server: RealRedis) -> str:
     client.flushall()
     client.close()
     return redis_server.url
+
+
+@pytest.fixture(scope="session")
+def influxd() -> str:
+    """Return the program; tests that need it are skipped without it, and fail in CI."""
+    found = shutil.which("influxd")
+    if found is None:
+        missing = "No influxd was found; install one: `apt install influxdb` (Debian, Ubuntu)."
+        if os.environ.get("CI"):
+            pytest.fail(f"CI must have an InfluxDB 1.x: {missing}")
+        pytest.skip(missing)
+    return found
+
+
+@pytest.fixture(scope="session")
+def shared_influx_server(
+    influxd: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[InfluxServer]:
+    server = InfluxServer(influxd, tmp_path_factory.mktemp("influxdb"))
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+@pytest.fixture
+def influx_server(shared_influx_server: InfluxServer) -> InfluxServer:
+    """Return the session's InfluxDB, running whatever an earlier test did to it."""
+    shared_influx_server.start()
+    return shared_influx_server
+
+
+@pytest.fixture
+def influx_database(influx_server: InfluxServer) -> Iterator[str]:
+    """Yield the name of an empty database of the test's own."""
+    name = f"meters_{uuid4().hex[:8]}"
+    influx_server.create_database(name)
+    yield name
+    influx_server.start()
+    influx_server.drop_database(name)
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,6 @@
 
 import contextlib
 from collections.abc import AsyncIterator
-from typing import cast
 
 import structlog
 from fastapi import FastAPI
@@ -17,7 +16,6 @@ from energy_forecasting.api.routes import forecast, health, meters, models, read
 from energy_forecasting.api.schemas import ErrorAnswer
 from energy_forecasting.api.services import ApiServices
 from energy_forecasting.api.store_probe import StoreProbe
-from energy_forecasting.meters.store import WritableMeterStore
 
 DESCRIPTION = """
 Trains, tunes and calibrates a forecaster for every utility meter.
@@ -62,7 +60,7 @@ def create_app(services: ApiServices) -> FastAPI:
     app.state.services = services
     app.state.forecasts = ForecastService(services.models, services.meters)
     app.state.store_probe = StoreProbe(services.meters)
-    app.state.readings_intake = ReadingsIntake(cast("WritableMeterStore", services.meters))
+    app.state.readings_intake = ReadingsIntake(services.meters)
     add_error_handlers(app)
     for routes in (training, forecast, models, meters, readings, health):
         app.include_router(routes.router)

@@ -11,7 +11,7 @@ from energy_forecasting.meters.ingestion.arrivals import Arrivals
 from energy_forecasting.meters.ingestion.delivery import Delivery
 from energy_forecasting.meters.ingestion.one_meter import read_csv_text, read_json_text
 from energy_forecasting.meters.ingestion.report import Rejections, Written
-from energy_forecasting.meters.store import WritableMeterStore
+from energy_forecasting.meters.store import MeterStore
 
 CSV = "text/csv"
 JSON = "application/json"
@@ -43,7 +43,7 @@ class ReadingsIntake:
     routes alone.
     """
 
-    def __init__(self, store: WritableMeterStore) -> None:
+    def __init__(self, store: MeterStore) -> None:
         self._store = store
         self._reading = CapacityLimiter(_READ_AT_ONCE)
         self._writing = CapacityLimiter(_WRITTEN_AT_ONCE)

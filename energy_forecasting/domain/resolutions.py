@@ -20,6 +20,10 @@ DAY_S = 86_400
 #: A meter may change its step; what it reads now is told by so many last days.
 _RECENT_DAYS = 28
 
+#: Of older readings only whole hours are looked at: the finer ones tell a meter's step and how
+#: an hour divides.
+FINE_READINGS = timedelta(days=42)
+
 #: Steps that vote on either side of a reading.
 _VOTERS = 24
 _CANDIDATES = 8  #: steps that stand for election, the most frequent of a history

@@ -16,7 +16,7 @@ from energy_forecasting.launcher.interrupts import Interrupts
 from energy_forecasting.launcher.sample import sample_meters
 from energy_forecasting.launcher.screen import Screen
 from energy_forecasting.launcher.stack import Stack, StackOptions
-from energy_forecasting.meters.influx_config import load_influx_config
+from energy_forecasting.meters.influx.config import load_influx_config
 from energy_forecasting.settings import Settings, WrongSetting, read_settings
 
 EXIT_OK, EXIT_FAILED, EXIT_INTERRUPTED = 0, 1, 130

@@ -39,7 +39,7 @@ class _Held:
 
 
 class InMemoryMeterStore:
-    """Meters and readings in a dictionary; see the protocol ``WritableMeterStore``."""
+    """Meters and readings in a dictionary; see the protocol ``MeterStore``."""
 
     kind = "memory"
 
@@ -60,7 +60,12 @@ class InMemoryMeterStore:
                 if meter_type in (None, meter.meter_type)
             ]
 
-    def describe(self, meter: Meter) -> MeterSummary:
+    def describe(
+        self,
+        meter: Meter,
+        *,
+        counted: bool = True,  # noqa: ARG002 - counting costs nothing here
+    ) -> MeterSummary:
         """Return what is held of a meter; ``NoDataFound`` when it has no reading."""
         with self._lock:
             held = self._held.get(meter)
@@ -70,7 +75,12 @@ class InMemoryMeterStore:
         return summary
 
     def read_history(
-        self, meter: Meter, *, start: datetime | None = None, end: datetime | None = None
+        self,
+        meter: Meter,
+        *,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        whole_hours_before: datetime | None = None,  # noqa: ARG002 - reading them all is quick
     ) -> History:
         """Return the readings of a span; ``NoDataFound`` when there is none."""
         span = Span.between(start, end)

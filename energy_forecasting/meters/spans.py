@@ -50,6 +50,15 @@ class Span:
         return f"from {_iso(self.start)} to {_iso(self.end)}"
 
 
+def bounded(span: Span) -> Span:
+    """Close a span's open sides and cut it to what InfluxDB can express: no query is unbounded."""
+    earliest, latest = (int(to_datetime64(end).astype(np.int64)) for end in (EARLIEST, LATEST))
+    return Span(
+        start=earliest if span.start is None else min(max(span.start, earliest), latest),
+        end=latest if span.end is None else max(min(span.end, latest), earliest),
+    )
+
+
 def no_data_found(meter: Meter, span: Span, **where: str) -> NoDataFound:
     """Return the error for a meter without a reading in a span; ``where`` says what was asked."""
     asked = f" ({', '.join(f'{name} {value}' for name, value in where.items())})" if where else ""

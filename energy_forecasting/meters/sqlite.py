@@ -121,7 +121,7 @@ _PRIMARY_CODE = 0xFF  # SQLite keeps the kind of an error in the lowest byte of 
 
 
 class SqliteMeterStore:
-    """Meters and readings in one file; see the protocol ``WritableMeterStore``.
+    """Meters and readings in one file; see the protocol ``MeterStore``.
 
     Every call opens the file anew: that costs a fraction of a millisecond, and no connection
     is ever shared between threads or carried across a fork.
@@ -151,7 +151,12 @@ class SqliteMeterStore:
             ).fetchall()
         return [_summary(row) for row in rows]
 
-    def describe(self, meter: Meter) -> MeterSummary:
+    def describe(
+        self,
+        meter: Meter,
+        *,
+        counted: bool = True,  # noqa: ARG002 - counting costs nothing here
+    ) -> MeterSummary:
         """Return what the store holds of a meter; ``NoDataFound`` when it has no reading."""
         with self._connection() as connection:
             row = connection.execute(
@@ -164,7 +169,12 @@ class SqliteMeterStore:
         return summary
 
     def read_history(
-        self, meter: Meter, *, start: datetime | None = None, end: datetime | None = None
+        self,
+        meter: Meter,
+        *,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        whole_hours_before: datetime | None = None,  # noqa: ARG002 - reading them all is quick
     ) -> History:
         """Return the readings of a span; ``NoDataFound`` when there is none."""
         span = Span.between(start, end)

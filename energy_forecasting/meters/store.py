@@ -1,4 +1,4 @@
-"""What the system needs of a place that holds meter readings.
+"""What the system needs of a place that holds meter readings: it reads there and writes there.
 
 Every store, the in-memory one included, passes the contract tests in
 ``tests/integration/meters/test_meter_store_contract.py``.
@@ -19,7 +19,7 @@ from energy_forecasting.domain.temperature_forecast import TemperatureForecast
 class StoreStatus:
     """What a reachable store says of itself, for ``/health/``; holds no secret."""
 
-    kind: str  #: ``sqlite``, ``influxdb-flux`` or ``memory``
+    kind: str  #: as ``MeterStore.kind``
     version: str  #: of the server or library
 
 
@@ -33,7 +33,10 @@ class MeterStore(Protocol):
 
     @property
     def kind(self) -> str:
-        """Return ``sqlite``, ``influxdb-flux`` or ``memory``; known without a connection."""
+        """Return ``sqlite``, ``memory``, ``influxdb-flux`` or ``influxdb-influxql``.
+
+        It is known without a connection.
+        """
         ...
 
     def check(self) -> StoreStatus:
@@ -44,8 +47,12 @@ class MeterStore(Protocol):
         """Return every meter, or those of one type, ordered by type and id."""
         ...
 
-    def describe(self, meter: Meter) -> MeterSummary:
+    def describe(self, meter: Meter, *, counted: bool = True) -> MeterSummary:
         """Return what the store holds of a meter; unusable readings do not move its ends.
+
+        Args:
+            meter: the one asked about.
+            counted: False when profile and last reading are enough; the rest may then be None.
 
         Raises:
             NoDataFound: the meter has no readings.
@@ -53,9 +60,21 @@ class MeterStore(Protocol):
         ...
 
     def read_history(
-        self, meter: Meter, *, start: datetime | None = None, end: datetime | None = None
+        self,
+        meter: Meter,
+        *,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        whole_hours_before: datetime | None = None,
     ) -> History:
         """Return the meter's readings with start <= timestamp < end; None leaves a side open.
+
+        Args:
+            meter: the one asked about.
+            start: the first moment wanted.
+            end: the first moment not wanted.
+            whole_hours_before: readings of every few minutes before it may come added up to
+                readings of whole hours, where that is quicker for the store; None: as they are.
 
         Raises:
             NoDataFound: there is no reading in the span; the details name meter and span.
@@ -71,26 +90,33 @@ class MeterStore(Protocol):
         """
         ...
 
-    def close(self) -> None:
-        """Release connections; the store cannot be used afterwards."""
-        ...
-
-
-class WritableMeterStore(MeterStore, Protocol):
-    """A store that takes readings in."""
-
     def write_profile(self, meter: Meter, profile: MeterProfile) -> None:
-        """Create the meter or replace what is known of it."""
+        """Create the meter or replace what is known of it.
+
+        Raises:
+            InvalidRequest: the store keeps profiles elsewhere, in its configuration, and this is
+                another one.
+        """
         ...
 
     def write_readings(self, meter: Meter, batches: Iterator[History]) -> int:
-        """Insert or replace readings, all or nothing; return how many were written."""
+        """Insert or replace readings; return how many were written.
+
+        ``memory`` and ``sqlite`` write all or nothing. InfluxDB cannot: after an error a part may
+        have been written, and writing it again makes it whole. Nor can it hold a reading that is
+        unusable (NaN); it is left out.
+        """
         ...
 
     def write_temperature_forecast(self, meter: Meter, forecast: TemperatureForecast) -> None:
-        """Insert or replace temperatures of a known meter, all or nothing.
+        """Insert or replace temperatures of a known meter, as ``write_readings`` does.
 
         Raises:
             NoDataFound: the meter has no readings that the forecast could follow.
+            InvalidRequest: the store's configuration names no place for them.
         """
+        ...
+
+    def close(self) -> None:
+        """Release connections; the store cannot be used afterwards."""
         ...

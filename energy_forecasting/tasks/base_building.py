@@ -19,6 +19,7 @@ from energy_forecasting.domain.aggregation import to_hourly
 from energy_forecasting.domain.base_card import BaseCard
 from energy_forecasting.domain.errors import DataQualityError, InsufficientData, NoDataFound
 from energy_forecasting.domain.meters import Meter, MeterSummary
+from energy_forecasting.domain.resolutions import FINE_READINGS
 from energy_forecasting.domain.stages import Stage
 from energy_forecasting.domain.trainings import ProgressListener
 from energy_forecasting.forecasting.validation import validate_history
@@ -155,9 +156,13 @@ class BaseBuilder:
         return usable, skipped
 
     def _read(self, meter: Meter) -> BaseMeter:
-        summary = self._meters.describe(meter)
-        start = summary.last_reading - self._history if summary.last_reading else None
-        readings = self._meters.read_history(meter, start=start)
+        summary = self._meters.describe(meter, counted=False)
+        last = summary.last_reading
+        readings = self._meters.read_history(
+            meter,
+            start=last - self._history if last else None,
+            whole_hours_before=last - FINE_READINGS if last else None,
+        )
         hourly = to_hourly(readings, summary.profile.reading_kind)
         found = validate_history(hourly, summary.profile)
         if found.days < BASE_METER_NEEDS_DAYS:

@@ -21,7 +21,7 @@ from energy_forecasting.domain.meters import Meter, MeterSummary
 from energy_forecasting.domain.model_card import ModelCard
 from energy_forecasting.domain.quality import QualityLimits, QualityReport
 from energy_forecasting.domain.readings import History
-from energy_forecasting.domain.resolutions import found_resolution
+from energy_forecasting.domain.resolutions import FINE_READINGS, found_resolution
 from energy_forecasting.domain.stages import STAGE_MESSAGE, Stage, training_progress
 from energy_forecasting.domain.trainings import TrainingOptions, TrainingPhase, TrainingProgress
 from energy_forecasting.forecasting.quality.report import examine
@@ -193,9 +193,13 @@ class TrainingPipeline:
         started = time.monotonic()
         self._meters.check()
         self._enter(claim, running, Stage.FETCHING_DATA)
-        summary = self._meters.describe(claim.meter)
-        start = summary.last_reading - self._history if summary.last_reading else None
-        history = self._meters.read_history(claim.meter, start=start)
+        summary = self._meters.describe(claim.meter, counted=False)
+        last = summary.last_reading
+        history = self._meters.read_history(
+            claim.meter,
+            start=last - self._history if last else None,
+            whole_hours_before=last - FINE_READINGS if last else None,
+        )
         seconds = time.monotonic() - started
         logger.info("History read", readings=len(history), seconds=round(seconds, 3))
         return Fetched(summary=summary, history=history, seconds=seconds)

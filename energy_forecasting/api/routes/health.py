@@ -28,7 +28,12 @@ def health(response: Response, tasks: TaskStoreDep, probe: StoreProbeDep) -> Hea
         status=("unhealthy" if broker_error else "healthy" if store.is_connected else "degraded"),
         broker="disconnected" if broker_error else "connected",
         influxdb=connection if kind.startswith("influxdb") else "embedded",
-        meter_store={"kind": kind, "status": connection, "error": store.error},
+        meter_store={
+            "kind": kind,
+            "status": connection,
+            "version": store.status.version if store.status else None,
+            "error": store.error,
+        },
         version=__version__,
     )
 

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query
 from energy_forecasting.api.deps import MeterDep, MeterStoreDep, ModelRegistryDep, ServicesDep
 from energy_forecasting.api.schemas import UNKNOWN, MeterAnswer, MeterList, QualityAnswer
 from energy_forecasting.domain.meters import METER_TYPE_PATTERN, MeterSummary
-from energy_forecasting.domain.resolutions import found_resolution
+from energy_forecasting.domain.resolutions import FINE_READINGS, found_resolution
 from energy_forecasting.forecasting.quality.report import quality_report
 from energy_forecasting.registry.model_registry import ModelRegistry
 
@@ -49,10 +49,13 @@ def report_quality(meter: MeterDep, services: ServicesDep) -> QualityAnswer:
 
     Bad data is an answer, not an error: the verdict says whether a training would refuse it.
     """
-    summary = services.meters.describe(meter)
-    span = timedelta(days=services.settings.history_days)
-    start = summary.last_reading - span if summary.last_reading else None
-    history = services.meters.read_history(meter, start=start)
+    summary = services.meters.describe(meter, counted=False)
+    last, span = summary.last_reading, timedelta(days=services.settings.history_days)
+    history = services.meters.read_history(
+        meter,
+        start=last - span if last else None,
+        whole_hours_before=last - FINE_READINGS if last else None,
+    )
     report = quality_report(history, summary.profile, limits=services.limits)
     return QualityAnswer(
         meter_id=meter.meter_id,

@@ -33,7 +33,7 @@ from energy_forecasting.meters.ingestion.delivery import Delivery
 from energy_forecasting.meters.ingestion.profile_file import read_profiles
 from energy_forecasting.meters.ingestion.reading_rules import meter_of
 from energy_forecasting.meters.ingestion.report import ImportReport, Rejections, Written
-from energy_forecasting.meters.store import MeterStore, WritableMeterStore
+from energy_forecasting.meters.store import MeterStore
 
 READING_COLUMNS = ("meter_type", "meter_id", "timestamp", "consumption")
 
@@ -44,7 +44,7 @@ _READING_SHARE = 0.5
 
 def import_csv(
     path: Path,
-    store: WritableMeterStore,
+    store: MeterStore,
     *,
     profiles: Path | None = None,
     on_progress: Callable[[float], None] | None = None,
@@ -132,7 +132,7 @@ def _deliveries(
 
 
 def _write(
-    deliveries: list[Delivery], store: WritableMeterStore, on_progress: Callable[[float], None]
+    deliveries: list[Delivery], store: MeterStore, on_progress: Callable[[float], None]
 ) -> list[Written]:
     total = max(sum(delivery.arrivals.readings for delivery in deliveries), 1)
     written: list[Written] = []

@@ -15,7 +15,7 @@ from energy_forecasting.domain.readings import History
 from energy_forecasting.domain.temperature_forecast import TemperatureForecast
 from energy_forecasting.meters.ingestion.arrivals import Arrivals
 from energy_forecasting.meters.ingestion.report import Rejections, Written
-from energy_forecasting.meters.store import MeterStore, WritableMeterStore
+from energy_forecasting.meters.store import MeterStore
 
 #: Readings handed to the store at once; a progress bar moves as often.
 BATCH_READINGS = 10_000
@@ -44,9 +44,7 @@ class Delivery:
         usable = arrivals.readings + arrivals.bare_temperatures - rejected
         return cls(meter=meter, arrivals=arrivals, forecast=forecast, usable=usable)
 
-    def write(
-        self, store: WritableMeterStore, on_progress: Callable[[int], None] | None = None
-    ) -> Written:
+    def write(self, store: MeterStore, on_progress: Callable[[int], None] | None = None) -> Written:
         """Write readings, then forecast; ``on_progress`` is told the readings handed over so far.
 
         Raises:
@@ -84,7 +82,7 @@ def _readings_are_in(
 def _last_reading(meter: Meter, arrivals: Arrivals, store: MeterStore) -> int | None:
     """Return the moment of a meter's last reading, arriving or held, in seconds since 1970."""
     try:
-        held = store.describe(meter).last_reading
+        held = store.describe(meter, counted=False).last_reading
     except NoDataFound:
         held = None
     moments = [arrivals.last_reading, None if held is None else int(held.timestamp())]

@@ -11,12 +11,21 @@ import pytest
 from energy_forecasting.domain.meters import Meter
 from energy_forecasting.domain.readings import History
 from energy_forecasting.domain.temperature_forecast import TemperatureForecast
-from energy_forecasting.meters.influx_config import InfluxConfig
-from energy_forecasting.meters.influx_flux import InfluxFluxMeterStore
+from energy_forecasting.meters.influx.config import InfluxConfig
+from energy_forecasting.meters.influx.store import InfluxMeterStore
 from energy_forecasting.meters.memory import InMemoryMeterStore
 from energy_forecasting.meters.sqlite import SqliteMeterStore
-from energy_forecasting.meters.store import MeterStore, WritableMeterStore
+from energy_forecasting.meters.store import MeterStore
+from tests.influx_server import InfluxServer
 from tests.integration.meters.influx_double import InfluxDouble
+
+FORECAST_SOURCE = {
+    "measurement": "weather_forecast",
+    "field": "degrees",
+    "tags": {"meter_id": "meter_id", "meter_type": "meter_type"},
+}
+
+REAL = pytest.param("influxdb-influxql", marks=pytest.mark.influxdb)
 
 
 class FilledStore(Protocol):
@@ -37,7 +46,7 @@ class WrittenStore:
     """A store that takes readings in itself."""
 
     kind: str
-    store: WritableMeterStore
+    store: MeterStore
 
     def holds(self, meter: Meter, *histories: History) -> None:
         self.store.write_readings(meter, iter(histories))
@@ -51,7 +60,7 @@ class InfluxStore:
     """The Flux store on a double; each history becomes a series of its own."""
 
     double: InfluxDouble
-    store: InfluxFluxMeterStore
+    store: InfluxMeterStore
     kind: str = field(default="influxdb-flux")
 
     def holds(self, meter: Meter, *histories: History) -> None:
@@ -62,6 +71,47 @@ class InfluxStore:
         at = (forecast.timestamps.astype(np.int64) * 1_000_000_000).tolist()
         points = zip(at, forecast.degrees.tolist(), strict=True)
         self.double.add_points(meter, "degrees", points, _measurement="weather_forecast")
+
+
+@dataclass
+class RealInflux:
+    """The InfluxQL store on a real server; each history becomes a series of its own."""
+
+    server: InfluxServer
+    database: str
+    store: InfluxMeterStore
+    kind: str = field(default="influxdb-influxql")
+
+    def holds(self, meter: Meter, *histories: History) -> None:
+        for number, history in enumerate(histories):
+            tags = f"meter_id={meter.meter_id},meter_type={meter.meter_type},logger=l{number}"
+            self.server.write(self.database, "\n".join(_lines(tags, history)))
+
+    def foresees(self, meter: Meter, forecast: TemperatureForecast) -> None:
+        self.store.write_temperature_forecast(meter, forecast)
+
+
+def _lines(tags: str, history: History) -> Iterator[str]:
+    """Write readings as any other program might; a point needs at least one value."""
+    at = history.timestamps.astype(np.int64).tolist()
+    readings = zip(at, history.consumption.tolist(), history.temperature.tolist(), strict=True)
+    for second, *values in readings:
+        named = zip(("consumption", "temperature"), values, strict=True)
+        fields = ",".join(f"{name}={value!r}" for name, value in named if np.isfinite(value))
+        if fields:
+            yield f"energy_consumption,{tags} {fields} {second}"
+
+
+def influxql_config(server: InfluxServer, database: str, **changes: object) -> InfluxConfig:
+    values: dict[str, object] = {
+        "url": server.url,
+        "username": server.member.name,
+        "password": server.member.password,
+        "database": database,
+        "temperature_forecast": FORECAST_SOURCE,
+        "timeout_s": 5.0,
+    }
+    return InfluxConfig.model_validate({**values, **changes})
 
 
 def influx_config(double: InfluxDouble, **changes: object) -> InfluxConfig:
@@ -84,13 +134,15 @@ def double() -> Iterator[InfluxDouble]:
 
 @pytest.fixture
 def influx(double: InfluxDouble) -> Iterator[InfluxStore]:
-    source = {
-        "measurement": "weather_forecast",
-        "field": "degrees",
-        "tags": {"meter_id": "meter_id", "meter_type": "meter_type"},
-    }
-    store = InfluxFluxMeterStore(influx_config(double, temperature_forecast=source))
+    store = InfluxMeterStore(influx_config(double, temperature_forecast=FORECAST_SOURCE))
     yield InfluxStore(double, store)
+    store.close()
+
+
+@pytest.fixture
+def influxql(influx_server: InfluxServer, influx_database: str) -> Iterator[RealInflux]:
+    store = InfluxMeterStore(influxql_config(influx_server, influx_database))
+    yield RealInflux(influx_server, influx_database, store)
     store.close()
 
 
@@ -99,21 +151,39 @@ def sqlite_store(tmp_path: Path) -> SqliteMeterStore:
     return SqliteMeterStore(tmp_path / "var" / "meters.sqlite")
 
 
-@pytest.fixture(params=["memory", "sqlite", "influxdb-flux"])
+@pytest.fixture(params=["memory", "sqlite", "influxdb-flux", REAL])
 def filled(request: pytest.FixtureRequest) -> FilledStore:
     match request.param:
         case "memory":
             return WrittenStore("memory", InMemoryMeterStore())
         case "sqlite":
             return WrittenStore("sqlite", request.getfixturevalue("sqlite_store"))
-        case _:
+        case "influxdb-flux":
             store: InfluxStore = request.getfixturevalue("influx")
             return store
+        case _:
+            real: RealInflux = request.getfixturevalue("influxql")
+            return real
+
+
+@pytest.fixture(params=["memory", "sqlite", REAL])
+def writable(request: pytest.FixtureRequest) -> MeterStore:
+    return _writable(request)
 
 
 @pytest.fixture(params=["memory", "sqlite"])
-def writable(request: pytest.FixtureRequest) -> WritableMeterStore:
-    if request.param == "memory":
-        return InMemoryMeterStore()
-    store: SqliteMeterStore = request.getfixturevalue("sqlite_store")
-    return store
+def embedded(request: pytest.FixtureRequest) -> MeterStore:
+    """Return a store of ours alone: it keeps profiles and writes all or nothing."""
+    return _writable(request)
+
+
+def _writable(request: pytest.FixtureRequest) -> MeterStore:
+    match request.param:
+        case "memory":
+            return InMemoryMeterStore()
+        case "sqlite":
+            store: SqliteMeterStore = request.getfixturevalue("sqlite_store")
+            return store
+        case _:
+            real: RealInflux = request.getfixturevalue("influxql")
+            return real.store

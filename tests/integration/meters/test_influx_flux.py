@@ -20,16 +20,16 @@ from energy_forecasting.domain.errors import (
 )
 from energy_forecasting.domain.meters import Meter, MeterProfile, ReadingKind
 from energy_forecasting.domain.readings import History
-from energy_forecasting.meters import influx_client
-from energy_forecasting.meters.influx_config import InfluxConfig
-from energy_forecasting.meters.influx_flux import InfluxFluxMeterStore
+from energy_forecasting.meters.influx import http
+from energy_forecasting.meters.influx.config import InfluxConfig
+from energy_forecasting.meters.influx.store import InfluxMeterStore
 from tests.integration.meters.conftest import InfluxStore, influx_config
 from tests.integration.meters.influx_double import InfluxDouble, Refusal, Series, nanoseconds
 
 METER = Meter(meter_type="electricity", meter_id="office-1")
 MIDNIGHT = datetime(2024, 3, 1, tzinfo=UTC)
 
-Call = Callable[[InfluxFluxMeterStore], object]
+Call = Callable[[InfluxMeterStore], object]
 EVERY_CALL: list[Call] = [
     lambda store: store.check(),
     lambda store: store.list_meters(),
@@ -41,7 +41,7 @@ every_call = pytest.mark.parametrize("call", EVERY_CALL, ids=["check", "list", "
 
 @pytest.fixture(autouse=True)
 def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(influx_client, "_FIRST_WAIT_S", 0.01)
+    monkeypatch.setattr(http, "_FIRST_WAIT_S", 0.01)
 
 
 def a_day() -> History:
@@ -54,8 +54,8 @@ def a_day() -> History:
 
 
 @contextmanager
-def store_of(config: InfluxConfig) -> Iterator[InfluxFluxMeterStore]:
-    store = InfluxFluxMeterStore(config)
+def store_of(config: InfluxConfig) -> Iterator[InfluxMeterStore]:
+    store = InfluxMeterStore(config)
     try:
         yield store
     finally:

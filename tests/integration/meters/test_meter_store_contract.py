@@ -11,7 +11,7 @@ from energy_forecasting.domain.errors import InvalidRequest, NoDataFound
 from energy_forecasting.domain.meters import Meter, MeterProfile, ReadingKind
 from energy_forecasting.domain.readings import History
 from energy_forecasting.domain.temperature_forecast import TemperatureForecast
-from energy_forecasting.meters.store import WritableMeterStore
+from energy_forecasting.meters.store import MeterStore
 from tests.integration.meters.conftest import FilledStore
 
 METER = Meter(meter_type="electricity", meter_id="office.north-1")
@@ -364,26 +364,25 @@ class TestNames:
 
 
 class TestWriting:
-    def test_a_reading_of_the_same_moment_is_replaced(self, writable: WritableMeterStore) -> None:
+    def test_a_reading_of_the_same_moment_is_replaced(self, writable: MeterStore) -> None:
         # Given
         writable.write_readings(METER, iter([hourly(MIDNIGHT, 1, 2, 3)]))
         # When
-        again = hourly(MIDNIGHT + timedelta(hours=1), 20, 30, 40, temperature=np.nan)
+        again = hourly(MIDNIGHT + timedelta(hours=1), 20, 30, 40, temperature=-5.0)
         written = writable.write_readings(METER, iter([again]))
         # Then
         history = writable.read_history(METER)
         assert written == 3
         assert history.consumption.tolist() == [1, 20, 30, 40]
-        np.testing.assert_array_equal(history.temperature, [10, np.nan, np.nan, np.nan])
-        summary = writable.describe(METER)
-        assert summary.readings == 4
-        assert summary.has_temperature is False
+        assert history.temperature.tolist() == [10, -5, -5, -5]
+        assert writable.describe(METER).readings == 4
 
-    def test_an_unusable_reading_stays_known_as_such(self, writable: WritableMeterStore) -> None:
+    def test_an_unusable_reading_is_never_a_value(self, writable: MeterStore) -> None:
         writable.write_readings(METER, iter([hourly(MIDNIGHT, 1, np.nan, 3)]))
-        np.testing.assert_array_equal(writable.read_history(METER).consumption, [1, np.nan, 3])
+        consumption = writable.read_history(METER).consumption
+        assert consumption[np.isfinite(consumption)].tolist() == [1, 3]
 
-    def test_unusable_readings_do_not_move_the_ends(self, writable: WritableMeterStore) -> None:
+    def test_unusable_readings_do_not_move_the_ends(self, writable: MeterStore) -> None:
         # Given
         writable.write_readings(METER, iter([hourly(MIDNIGHT, np.nan, 1, 2, np.nan)]))
         # When
@@ -392,7 +391,7 @@ class TestWriting:
         assert summary.first_reading == MIDNIGHT + timedelta(hours=1)
         assert summary.last_reading == MIDNIGHT + timedelta(hours=2)
 
-    def test_a_later_forecast_replaces_an_earlier_one(self, writable: WritableMeterStore) -> None:
+    def test_a_later_forecast_replaces_an_earlier_one(self, writable: MeterStore) -> None:
         # Given
         writable.write_readings(METER, iter([hourly(MIDNIGHT, 1)]))
         writable.write_temperature_forecast(METER, forecast(MIDNIGHT, 1, 2, 3))
@@ -404,61 +403,22 @@ class TestWriting:
         )
         assert read.degrees.tolist() == [1, 20, 3]
 
-    def test_a_forecast_follows_readings(self, writable: WritableMeterStore) -> None:
+    def test_a_forecast_follows_readings(self, writable: MeterStore) -> None:
         with pytest.raises(NoDataFound):
             writable.write_temperature_forecast(METER, forecast(MIDNIGHT, 1))
 
-    def test_a_write_that_fails_midway_leaves_nothing(self, writable: WritableMeterStore) -> None:
-        # Given
-        def breaking_off() -> Iterator[History]:
-            yield hourly(MIDNIGHT, 1, 2)
-            raise OSError("the source broke")
-
-        # When
-        with pytest.raises(OSError, match="the source broke"):
-            writable.write_readings(METER, breaking_off())
-        # Then
-        assert writable.list_meters() == []
-        with pytest.raises(NoDataFound):
-            writable.read_history(METER)
-
-    def test_a_profile_creates_the_meter_and_can_be_replaced(
-        self, writable: WritableMeterStore
-    ) -> None:
-        # Given
-        first = MeterProfile(unit="kWh", timezone="Europe/Rome", country="IT")
-        second = MeterProfile(
-            unit="m3", reading_kind=ReadingKind.CUMULATIVE, resolution=timedelta(minutes=15)
-        )
-        # When
-        writable.write_profile(METER, first)
-        created = writable.list_meters()
-        writable.write_readings(METER, iter([hourly(MIDNIGHT, 1)]))
-        writable.write_profile(METER, second)
-        # Then
-        assert [(summary.profile, summary.readings) for summary in created] == [(first, 0)]
-        assert created[0].last_reading is None
-        assert writable.describe(METER).profile == second
-        assert writable.describe(METER).readings == 1
-
-    def test_readings_keep_the_profile(self, writable: WritableMeterStore) -> None:
-        profile = MeterProfile(unit="kWh", timezone="Europe/Rome")
-        writable.write_profile(METER, profile)
-        writable.write_readings(METER, iter([hourly(MIDNIGHT, 1)]))
-        assert writable.describe(METER).profile == profile
-
-    def test_a_meter_without_readings_has_no_data(self, writable: WritableMeterStore) -> None:
+    def test_a_meter_without_readings_has_no_data(self, writable: MeterStore) -> None:
         writable.write_profile(METER, MeterProfile())
         with pytest.raises(NoDataFound):
             writable.describe(METER)
         with pytest.raises(NoDataFound):
             writable.read_history(METER)
 
-    def test_an_empty_batch_writes_nothing(self, writable: WritableMeterStore) -> None:
+    def test_an_empty_batch_writes_nothing(self, writable: MeterStore) -> None:
         empty = hourly(MIDNIGHT)
         assert writable.write_readings(METER, iter([empty, hourly(MIDNIGHT, 1), empty])) == 1
 
-    def test_threads_may_write_at_once(self, writable: WritableMeterStore) -> None:
+    def test_threads_may_write_at_once(self, writable: MeterStore) -> None:
         # Given
         days = [hourly(MIDNIGHT + timedelta(days=day), *[day] * 24) for day in range(20)]
         # When
@@ -468,3 +428,61 @@ class TestWriting:
         assert sum(written) == 480
         assert writable.describe(METER).readings == 480
         assert len(writable.read_history(METER)) == 480
+
+
+class TestKeepingEverything:
+    """What stores of ours add: see ``TestWhatItCannotHold`` for InfluxDB."""
+
+    def test_an_unusable_reading_stays_known_as_such(self, embedded: MeterStore) -> None:
+        embedded.write_readings(METER, iter([hourly(MIDNIGHT, 1, np.nan, 3)]))
+        np.testing.assert_array_equal(embedded.read_history(METER).consumption, [1, np.nan, 3])
+
+    def test_a_replaced_reading_loses_the_temperature_that_it_had(
+        self, embedded: MeterStore
+    ) -> None:
+        # Given
+        embedded.write_readings(METER, iter([hourly(MIDNIGHT, 1, 2, 3)]))
+        # When
+        again = hourly(MIDNIGHT + timedelta(hours=1), 20, 30, temperature=np.nan)
+        embedded.write_readings(METER, iter([again]))
+        # Then
+        history = embedded.read_history(METER)
+        np.testing.assert_array_equal(history.temperature, [10, np.nan, np.nan])
+        assert embedded.describe(METER).has_temperature is False
+
+    def test_a_write_that_fails_midway_leaves_nothing(self, embedded: MeterStore) -> None:
+        # Given
+        def breaking_off() -> Iterator[History]:
+            yield hourly(MIDNIGHT, 1, 2)
+            raise OSError("the source broke")
+
+        # When
+        with pytest.raises(OSError, match="the source broke"):
+            embedded.write_readings(METER, breaking_off())
+        # Then
+        assert embedded.list_meters() == []
+        with pytest.raises(NoDataFound):
+            embedded.read_history(METER)
+
+    def test_a_profile_creates_the_meter_and_can_be_replaced(self, embedded: MeterStore) -> None:
+        # Given
+        first = MeterProfile(unit="kWh", timezone="Europe/Rome", country="IT")
+        second = MeterProfile(
+            unit="m3", reading_kind=ReadingKind.CUMULATIVE, resolution=timedelta(minutes=15)
+        )
+        # When
+        embedded.write_profile(METER, first)
+        created = embedded.list_meters()
+        embedded.write_readings(METER, iter([hourly(MIDNIGHT, 1)]))
+        embedded.write_profile(METER, second)
+        # Then
+        assert [(summary.profile, summary.readings) for summary in created] == [(first, 0)]
+        assert created[0].last_reading is None
+        assert embedded.describe(METER).profile == second
+        assert embedded.describe(METER).readings == 1
+
+    def test_readings_keep_the_profile(self, embedded: MeterStore) -> None:
+        profile = MeterProfile(unit="kWh", timezone="Europe/Rome")
+        embedded.write_profile(METER, profile)
+        embedded.write_readings(METER, iter([hourly(MIDNIGHT, 1)]))
+        assert embedded.describe(METER).profile == profile

@@ -13,7 +13,7 @@ from energy_forecasting.meters.flux import (
     temperature_forecast_query,
     values_query,
 )
-from energy_forecasting.meters.influx_config import InfluxConfig, InfluxTemperatureForecast
+from energy_forecasting.meters.influx.config import InfluxConfig, InfluxTemperatureForecast
 from energy_forecasting.meters.spans import Span
 from tests.integration.meters.influx_double import FluxParser, Refusal, unquoted
 

@@ -10,7 +10,7 @@ import pytest
 
 from energy_forecasting.domain.errors import InvalidRequest
 from energy_forecasting.domain.meters import MeterProfile, ReadingKind
-from energy_forecasting.meters.influx_config import InfluxConfig, load_influx_config
+from energy_forecasting.meters.influx.config import InfluxConfig, load_influx_config
 
 MINIMAL = {"url": "http://db:8086", "token": "s3cret-token", "org": "o", "bucket": "b"}
 EXAMPLE = Path(__file__).resolve().parents[3] / "config" / "influxdb_config.example.json"

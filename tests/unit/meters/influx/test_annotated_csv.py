@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from energy_forecasting.domain.errors import ConnectionFailed, DataQualityError
-from energy_forecasting.meters import annotated_csv
-from energy_forecasting.meters.annotated_csv import read_records
+from energy_forecasting.meters.influx import annotated_csv
+from energy_forecasting.meters.influx.annotated_csv import read_records
 
 
 def answer(*lines: str) -> bytes:

@@ -1,0 +1,1 @@
+"""InfluxDB as the place where readings come from and forecasts go to."""

@@ -1,0 +1,381 @@
+"""Where InfluxDB is and how its data is named: ``config/influxdb_config.json``.
+
+Two forms tell how to ask. ``url, token, org, bucket`` is InfluxDB 2.x by Flux. ``url, database``
+with ``username, password`` or ``token`` is InfluxQL, which 1.x, 3.x and (with a DBRP mapping) 2.x
+understand. The rest says how readings are named, for all meters and, under ``types``, for one meter
+type: what stands there replaces what stands above (in ``tags`` and ``fields`` name by name).
+
+INFLUXDB_URL, INFLUXDB_TOKEN, INFLUXDB_ORG, INFLUXDB_BUCKET, INFLUXDB_USERNAME, INFLUXDB_PASSWORD
+and INFLUXDB_DATABASE override the file. Token and password may come from the files that
+INFLUXDB_TOKEN_FILE and INFLUXDB_PASSWORD_FILE name; a secret that is given directly wins.
+"""
+
+import json
+from collections.abc import Mapping
+from datetime import timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Self
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    FilePath,
+    SecretStr,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
+
+from energy_forecasting.domain.errors import InvalidRequest
+from energy_forecasting.domain.meters import (
+    METER_ID_PATTERN,
+    METER_TYPE_PATTERN,
+    MeterProfile,
+    ReadingKind,
+)
+
+_OVERRIDES = {
+    f"INFLUXDB_{key.upper()}": key
+    for key in ("url", "token", "org", "bucket", "username", "password", "database")
+}
+_SECRETS = ("token", "password")
+
+
+class Dialect(StrEnum):
+    """The language that InfluxDB is asked in."""
+
+    FLUX = "flux"  #: 2.x
+    INFLUXQL = "influxql"  #: 1.x, 3.x, and 2.x with a DBRP mapping
+
+
+def _checked_url(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("it must look like http://localhost:8086")
+    if not url.isascii() or not url.isprintable() or " " in url:
+        raise ValueError("it must be printable ASCII without spaces")
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise ValueError("it must hold an address only; credentials have keys of their own")
+    try:
+        _ = parts.port
+    except ValueError:
+        raise ValueError("its port is no number from 0 to 65535") from None
+    return url.rstrip("/")
+
+
+def _checked_token(token: SecretStr) -> SecretStr:
+    secret = token.get_secret_value()
+    if not secret or not secret.isascii() or not secret.isprintable() or " " in secret:
+        raise ValueError("it must be printable ASCII without spaces")
+    return token
+
+
+#: The name of a bucket, measurement, tag or field: not empty, no control character.
+Name = Annotated[
+    str,
+    StringConstraints(max_length=256, pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]+$"),
+]
+_MeterId = Annotated[str, StringConstraints(pattern=METER_ID_PATTERN)]
+_MeterType = Annotated[str, StringConstraints(pattern=METER_TYPE_PATTERN)]
+_Password = Annotated[SecretStr, Field(min_length=1, max_length=256)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class InfluxTags(_Part):
+    """Names of the tags that tell meters apart."""
+
+    meter_id: Name | None = Field(
+        "meter_id", description="None when no tag tells: each meter then stands under meters"
+    )
+    meter_type: Name | None = Field(
+        "meter_type", description="None when no tag tells: each type then stands under types"
+    )
+
+
+class InfluxFields(_Part):
+    """Names of the fields that hold readings."""
+
+    consumption: Name = "consumption"
+    temperature: Name | None = Field("temperature", description="None when there is none")
+
+
+class InfluxMeter(_Part):
+    """One meter that no single tag names."""
+
+    tags: dict[Name, Name] = Field({}, description="Tags and the value that each must have")
+    consumption: Name | None = Field(None, description="Its field; None: the one of all meters")
+
+
+def _named(meters: object) -> object:
+    """Read a list of ids, or a mapping from ids to values of the tag, as a mapping to meters."""
+    return {name: name for name in meters} if isinstance(meters, list) else meters
+
+
+class InfluxSeriesTags(_Part):
+    """Names of the tags that say to which meter a series belongs; None for all alike."""
+
+    meter_id: Name | None = None
+    meter_type: Name | None = None
+
+
+class InfluxSeries(_Part):
+    """A series that lies elsewhere and serves all meters, or each meter where tags say so."""
+
+    measurement: Name
+    field: Name = "temperature"
+    bucket: Name | None = Field(
+        None, description="Bucket or database; None for that of the readings"
+    )
+    tags: InfluxSeriesTags = Field(
+        InfluxSeriesTags(), description="Left out, one series serves every meter"
+    )
+    where: dict[Name, Name] = Field({}, description="Tags and the value that each must have")
+
+
+class InfluxSchema(_Part):
+    """How the readings of some meters are named and what they mean."""
+
+    measurement: Name = "energy_consumption"
+    tags: InfluxTags = InfluxTags()
+    fields: InfluxFields = InfluxFields()
+    where: dict[Name, Name] = Field(
+        {}, description="Further tags and the value that each must have"
+    )
+    meters: Annotated[dict[_MeterId, Name | InfluxMeter] | None, BeforeValidator(_named)] = Field(
+        None,
+        description="The meters, when not every value of the tag is one: a list of ids, or ids "
+        "with the value of the tag, or with tags and a field of their own",
+    )
+    temperature: InfluxSeries | None = Field(
+        None, description="Measured temperatures that lie apart from the readings"
+    )
+    temperature_forecast: InfluxSeries | None = Field(
+        None, description="None when the database holds no forecast of temperature"
+    )
+    reading_kind: ReadingKind = ReadingKind.INTERVAL
+    unit: str = Field("", max_length=32)
+    timezone: str = "UTC"
+    country: str | None = Field(None, max_length=8)
+    resolution: timedelta | None = Field(
+        None, description="Step of the readings, ISO 8601: PT15M; left out: what is found"
+    )
+
+    @property
+    def profile(self) -> MeterProfile:
+        """What is known of each of these meters."""
+        return MeterProfile(
+            unit=self.unit,
+            timezone=self.timezone,
+            country=self.country,
+            reading_kind=self.reading_kind,
+            resolution=self.resolution,
+        )
+
+    @model_validator(mode="after")
+    def _is_sound(self) -> Self:
+        try:
+            _ = self.profile
+        except InvalidRequest as error:
+            raise ValueError(error.message) from error
+        return self
+
+
+class InfluxForecasts(_Part):
+    """Where published forecasts go."""
+
+    measurement: Name = "energy_forecast"
+    bucket: Name | None = Field(
+        None, description="Bucket or database; None for that of the readings"
+    )
+
+
+_SCHEMA_KEYS = set(InfluxSchema.model_fields)
+
+
+class InfluxConfig(InfluxSchema):
+    """One InfluxDB; secrets show in no representation."""
+
+    url: Annotated[str, AfterValidator(_checked_url)] = Field(
+        description="Address, http://localhost:8086"
+    )
+    token: Annotated[SecretStr, AfterValidator(_checked_token)] | None = Field(
+        None, description="API token that may read the bucket or database"
+    )
+    org: Name | None = Field(None, description="2.x: organization that owns the bucket")
+    bucket: Name | None = Field(None, description="2.x: bucket that holds the readings")
+    username: Name | None = Field(None, description="1.x: user that may read the database")
+    password: _Password | None = None
+    database: Name | None = Field(None, description="1.x and 3.x: database of the readings")
+    retention_policy: Name | None = Field(
+        None, description="1.x: of the readings; left out: the database's default"
+    )
+    types: dict[_MeterType, InfluxSchema] = Field(
+        {}, description="Per meter type, what is different from the keys above"
+    )
+    forecasts: InfluxForecasts = InfluxForecasts()
+    timeout_s: float = Field(30.0, gt=0, le=600, description="Deadline of one call, retries in it")
+    verify_tls: bool = Field(default=True, description="Check the server's certificate")
+    ca_file: FilePath | None = Field(None, description="Certificates to trust, PEM")
+
+    @property
+    def dialect(self) -> Dialect:
+        """The language that the form of the configuration asks for."""
+        return Dialect.FLUX if self.database is None else Dialect.INFLUXQL
+
+    @property
+    def container(self) -> str:
+        """The bucket or database of the readings."""
+        name = self.bucket if self.database is None else self.database
+        assert name is not None, "the validator saw to it"  # noqa: S101
+        return name
+
+    @model_validator(mode="before")
+    @classmethod
+    def _types_inherit(cls, values: Any) -> Any:  # noqa: ANN401 - whatever JSON holds
+        """Give each type what stands above, but for what it says itself."""
+        types = values.get("types") if isinstance(values, dict) else None
+        if not isinstance(types, dict):
+            return values
+        shared = {key: value for key, value in values.items() if key in _SCHEMA_KEYS}
+        merged = {
+            name: _overridden(shared, own) if isinstance(own, dict) else own
+            for name, own in types.items()
+        }
+        return {**values, "types": merged}
+
+    @model_validator(mode="after")
+    def _form_is_complete(self) -> Self:
+        given = self.model_dump(exclude_none=True, include=set(_OVERRIDES.values()))
+        if "database" in given:
+            odd = sorted({"org", "bucket"} & given.keys())
+            if odd:
+                raise ValueError(
+                    f"{' and '.join(odd)} belong to InfluxDB 2.x by Flux, database to InfluxQL "
+                    "(1.x, 3.x); give one of the two"
+                )
+            if ("username" in given) != ("password" in given):
+                raise ValueError("username and password go together")
+            if {"username", "token"} <= given.keys():
+                raise ValueError("give either username and password or a token")
+        elif {"username", "password"} & given.keys():
+            raise ValueError("database is missing (username and password are for 1.x and 3.x)")
+        else:
+            missing = [key for key in ("token", "org", "bucket") if key not in given]
+            if missing:
+                hint = " (or, for 1.x and 3.x, database)" if "bucket" in missing else ""
+                raise ValueError("; ".join(f"{key} is missing" for key in missing) + hint)
+            if self.retention_policy is not None:
+                raise ValueError("retention_policy belongs to a database, not to a bucket")
+        return self
+
+    @model_validator(mode="after")
+    def _meters_can_be_told_apart(self) -> Self:
+        if self.tags.meter_type is None and not self.types:
+            raise ValueError(
+                "without tags.meter_type say under types which meters there are: "
+                '{"types": {"electricity": {}}}'
+            )
+        used = dict(self.types.items())
+        if self.tags.meter_type is not None:
+            used["the keys above"] = self
+            if any(isinstance(each, InfluxMeter) for each in (self.meters or {}).values()):
+                raise ValueError("meters with tags or a field of their own stand under types")
+        for name, schema in used.items():
+            meters = (schema.meters or {}).values()
+            if schema.tags.meter_id is None and (
+                not meters or any(isinstance(each, str) for each in meters)
+            ):
+                raise ValueError(
+                    f"{name}: without tags.meter_id each meter needs tags or a field of its own "
+                    'under meters: {"main": {"consumption": "energy_total"}}'
+                )
+        return self
+
+
+def _overridden(shared: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    merged = {**shared, **own}
+    for key in ("tags", "fields"):
+        if isinstance(shared.get(key), dict) and isinstance(own.get(key), dict):
+            merged[key] = {**shared[key], **own[key]}
+    return merged
+
+
+def load_influx_config(path: Path, environment: Mapping[str, str]) -> InfluxConfig | None:
+    """Read the file and the variables; None when neither says anything.
+
+    Raises:
+        InvalidRequest: the file or a variable cannot be used; the message names the keys and
+            the file, never a value.
+    """
+    overrides = {
+        key: environment[name] for name, key in _OVERRIDES.items() if environment.get(name)
+    }
+    for key in _SECRETS:
+        variable = f"INFLUXDB_{key.upper()}_FILE"
+        secret_file = environment.get(variable)
+        if secret_file and key not in overrides:
+            what = f"the file that {variable} names"
+            overrides[key] = _read(path, Path(secret_file), what).strip()
+    if not path.exists() and not overrides:
+        return None
+    values = {**(_read_json(path) if path.exists() else {}), **overrides}
+    try:
+        return InfluxConfig.model_validate(values)
+    except ValidationError as error:
+        # The cause is left out on purpose: it may hold the values.
+        raise _invalid(path, _what_is_wrong(error)) from None
+
+
+def _what_is_wrong(error: ValidationError) -> str:
+    """Say of each key what is wrong with it, without its value."""
+    sentences = []
+    for problem in error.errors(include_input=False, include_url=False, include_context=False):
+        key = ascii(".".join(map(str, problem["loc"]))).strip("'")
+        match problem["type"]:
+            case "missing":
+                sentences.append(f"{key} is missing")
+            case "extra_forbidden":
+                sentences.append(f"{key} is not a known key")
+            case _:
+                told = problem["msg"].removeprefix("Value error, ")
+                sentences.append(f"{key}: {told}" if key else told)
+    return "; ".join(sentences)
+
+
+def _read_json(path: Path) -> dict[str, object]:
+    try:
+        values = json.loads(_read(path, path, "the file"))
+    except json.JSONDecodeError as error:
+        raise _invalid(
+            path, f"line {error.lineno}, column {error.colno} is not JSON ({error.msg})"
+        ) from None
+    except RecursionError:
+        raise _invalid(path, "it is nested too deeply") from None
+    if not isinstance(values, dict):
+        raise _invalid(path, "it must hold one JSON object")
+    return values
+
+
+def _read(config: Path, path: Path, what: str) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise _invalid(config, f"{what} is not UTF-8") from None
+    except OSError as error:
+        raise _invalid(config, f"{what} cannot be read ({error.strerror})") from error
+
+
+def _invalid(path: Path, what: str) -> InvalidRequest:
+    return InvalidRequest(
+        f"The InfluxDB configuration {path} (with INFLUXDB_* variables) cannot be used: {what}.",
+        field="influxdb_config",
+        path=str(path),
+    )
