@@ -20,9 +20,12 @@ from energy_forecasting import bootstrap
 from energy_forecasting.api.app import create_app
 from energy_forecasting.domain.meters import Meter
 from energy_forecasting.domain.readings import History
+from energy_forecasting.meters.influx.config import InfluxConfig
+from energy_forecasting.meters.influx.store import InfluxMeterStore
 from energy_forecasting.meters.memory import InMemoryMeterStore
 from energy_forecasting.meters.sqlite import SqliteMeterStore
 from energy_forecasting.settings import Settings
+from tests.influx_server import InfluxServer
 
 METER = Meter(meter_type="gas", meter_id="g1")
 PATH = "/meters/gas/g1/readings"
@@ -354,3 +357,40 @@ def test_the_documents_own_examples_are_taken_in(api: TestClient) -> None:
     assert {(told["accepted"], told["rejected"]) for told in answers.values()} == {(3, 0)}
     assert set(answers) == {"text/csv", "application/json"}
     assert {"413", "415", "422", "503", "507"} <= set(operation["post"]["responses"])
+
+
+@pytest.mark.influxdb
+def test_a_store_on_influxdb_takes_the_same_in(
+    settings: Settings, influx_server: InfluxServer, influx_database: str
+) -> None:
+    # Given
+    store = InfluxMeterStore(
+        InfluxConfig.model_validate(
+            {
+                "url": influx_server.url,
+                "username": influx_server.member.name,
+                "password": influx_server.member.password,
+                "database": influx_database,
+            }
+        )
+    )
+    services = replace(bootstrap.api_services(settings), meters=store)
+    readings = body(reading(HOUR_0, 1.5, temperature=3), reading(HOUR_1), reading(HOUR_1, 2))
+    ahead = body(reading(HOUR_2, None, temperature=4))
+    with TestClient(create_app(services)) as api:
+        # When
+        answers = [api.post(PATH, json=readings) for _ in range(2)]
+        foreseen = api.post(PATH, json=ahead)
+        influx_server.stop()
+        away = api.post(PATH, json=readings)
+        influx_server.start()
+        history = store.read_history(METER)
+    # Then
+    assert {answer.status_code for answer in answers} == {200}
+    assert answers[0].json() == answers[1].json()
+    assert (answers[0].json()["written"], answers[0].json()["duplicates"]) == (2, 1)
+    assert history.consumption.tolist() == [1.5, 2.0]
+    assert foreseen.status_code == 422
+    assert "add temperature_forecast there" in error_of(foreseen)["message"]
+    assert away.status_code == 503
+    assert away.headers["Retry-After"] == "1"
