@@ -25,6 +25,9 @@ Trains, tunes and calibrates a forecaster for every utility meter.
    `CANCELLED`.
 3. `POST /forecast/` answers with the hours ahead: median and quantiles.
 
+Readings come from the meter store; `POST /meters/{meter_type}/{meter_id}/readings` writes new ones
+into it, as JSON or CSV.
+
 A meter too young for a network of its own (two days to 32 weeks of history) gets a regression
 learnt across meters; `POST /trainmodel/base` learns it from the store's own meters of a type.
 

@@ -1,6 +1,7 @@
 """The commands for an operator's own meters, run as an operator runs them."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -95,6 +96,36 @@ def test_a_store_that_cannot_be_used_tells_that_nothing_is_in(
     assert imported.returncode == 1
     assert "0 of 1 meters (0 readings) had been written before" in imported.stdout
     assert "Traceback" not in imported.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_ctrl_c_stops_an_import_with_a_sentence(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    # Given an import that waits for the rest of its file
+    pipe = tmp_path / "readings"
+    os.mkfifo(pipe)
+    with (
+        subprocess.Popen(
+            [sys.executable, "-m", "energy_forecasting", "import", str(pipe)],
+            cwd=PROJECT_DIR,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as importing,
+        pipe.open("w") as file,
+    ):  # waits until the import has opened it
+        file.write(GOOD)
+        file.flush()
+        # When
+        importing.send_signal(signal.SIGINT)
+        told, complaints = importing.communicate(timeout=30)
+    # Then
+    assert importing.returncode == 130
+    assert "Importing the file again harms nothing" in told
+    assert complaints == ""
+    assert not Path(environment["SQLITE_PATH"]).exists()
 
 
 @pytest.mark.influxdb

@@ -107,10 +107,11 @@ def _read_readings(
 
         def arrivals_of(cells: list[str]) -> Arrivals:
             named = (cells[type_at], cells[id_at])
-            if named not in by_cells:
+            arrivals = by_cells.get(named)
+            if arrivals is None:
                 meter = meter_of(*named)
-                by_cells[named] = arrived[meter] = Arrivals()
-            return by_cells[named]
+                arrivals = by_cells[named] = arrived[meter] = Arrivals()
+            return arrivals
 
         read_lines(table, rejections, arrivals_of, lambda: on_progress(share_read()))
     on_progress(1.0)
