@@ -137,8 +137,8 @@ def _write(
 ) -> list[Written]:
     total = max(sum(delivery.arrivals.readings for delivery in deliveries), 1)
     written: list[Written] = []
+    before = 0
     for delivery in deliveries:
-        before = sum(each.readings for each in written)
 
         def on_taken(taken: int, before: int = before) -> None:
             on_progress((before + taken) / total)
@@ -147,6 +147,7 @@ def _write(
             written.append(delivery.write(store, on_taken))
         except EnergyForecastingError as error:
             raise _unfinished(error, len(written), before, len(deliveries)) from error
+        before += written[-1].readings
     return written
 
 
