@@ -19,7 +19,8 @@ from energy_forecasting.tasks.redis_client import api_redis
 def publish(*, again: bool) -> int:
     """Publish what is new, or with ``again`` everything; return the exit code.
 
-    0: every meter with a champion is published; 1: some are not, or nothing could be done.
+    0: every meter with a champion is published; 1: some are not, or nothing could be done; 130:
+    stopped by Ctrl-C.
     """
     # The screen tells what happened; a log says more only of a bug.
     structlog.configure(
@@ -44,6 +45,9 @@ def publish(*, again: bool) -> int:
     except EnergyForecastingError as error:
         screen.fail(StartFailed(error.message))
         return 1
+    except KeyboardInterrupt:
+        screen.warn("Stopped before the end: what is written stays, the next pass goes on.")
+        return 130
     finally:
         client.close()
         meters.close()
