@@ -153,7 +153,7 @@ class FluxSource:
     def ask(self, flux: str, deadline: Deadline) -> list[Records]:
         """Run a query and return the records of its tables."""
         answer = self._http.persistently(lambda: self._send(flux, deadline), deadline)
-        return list(read_records(answer))
+        return list(read_records(answer, self._http.faults.shown))
 
     def close(self) -> None:
         """Close the connections."""
@@ -163,7 +163,7 @@ class FluxSource:
         times: list[Timestamps] = [np.empty(0, dtype="datetime64[s]")]
         values: list[Values] = [np.empty(0)]
         answer = self._http.persistently(lambda: self._send(flux, deadline), deadline)
-        for records in read_records(answer):
+        for records in read_records(answer, self._http.faults.shown):
             times.append(records["_time"].times())
             values.append(records["_value"].numbers())
         return Series(times=np.concatenate(times), values=np.concatenate(values))
@@ -183,11 +183,11 @@ class FluxSource:
         except ApiException as error:
             if error.status:
                 refusal = faults.of_refusal(error.status, error.body, error.headers or {})
-                raise refusal from error
+                raise refusal from None
             # Status 0 is how the client wraps a TLS fault.
-            raise faults.no_trust(str(error.reason)) from error
+            raise faults.no_trust(str(error.reason)) from None
         except HTTPError as error:
-            raise faults.of_transport(error, deadline) from error
+            raise faults.of_transport(error, deadline) from None
 
 
 def _by_time(series: Series) -> tuple[Timestamps, Values, Counts]:
