@@ -384,6 +384,16 @@ def load_influx_config(path: Path, environment: Mapping[str, str]) -> InfluxConf
         InvalidRequest: the file or a variable cannot be used; the message names the keys and
             the file, never a value.
     """
+    values = read_influx_values(path, environment)
+    return None if values is None else check_influx_values(values, path)
+
+
+def read_influx_values(path: Path, environment: Mapping[str, str]) -> dict[str, object] | None:
+    """Read what file and variables give, unchecked; None when neither says anything.
+
+    Raises:
+        InvalidRequest: the file, or that of a secret, cannot be read or is no JSON object.
+    """
     overrides = {
         key: environment[name] for name, key in _OVERRIDES.items() if environment.get(name)
     }
@@ -395,7 +405,15 @@ def load_influx_config(path: Path, environment: Mapping[str, str]) -> InfluxConf
             overrides[key] = _read(path, Path(secret_file), what).strip()
     if not path.exists() and not overrides:
         return None
-    values = {**(_read_json(path) if path.exists() else {}), **overrides}
+    return {**(_read_json(path) if path.exists() else {}), **overrides}
+
+
+def check_influx_values(values: Mapping[str, object], path: Path) -> InfluxConfig:
+    """Make a configuration of what was given.
+
+    Raises:
+        InvalidRequest: a key is missing, unknown or wrong; the message never holds a value.
+    """
     if not _is_unicode(values):
         raise _invalid(path, "it holds half a character, such as \\ud800 alone")
     try:
@@ -405,9 +423,9 @@ def load_influx_config(path: Path, environment: Mapping[str, str]) -> InfluxConf
         raise _invalid(path, _what_is_wrong(error)) from None
 
 
-def _is_unicode(values: dict[str, object]) -> bool:
+def _is_unicode(values: Mapping[str, object]) -> bool:
     try:
-        json.dumps(values, ensure_ascii=False).encode()
+        json.dumps(values, ensure_ascii=False, default=str).encode()
     except UnicodeEncodeError:
         return False
     return True
