@@ -12,7 +12,6 @@ from typing import Any
 from energy_forecasting.domain.errors import ConnectionFailed, EnergyForecastingError
 from energy_forecasting.meters.influx.catalog import MOST_NAMES, FieldType, Kept, Names
 from energy_forecasting.meters.influx.deadline import Deadline
-from energy_forecasting.meters.influx.faults import shown
 from energy_forecasting.meters.influx.flux_queries import names_query, tags_query, type_query
 from energy_forecasting.meters.influx.flux_source import FluxSource
 from energy_forecasting.meters.influx.http import InfluxHttp
@@ -116,6 +115,6 @@ class FluxCatalog:
             return [each for each in listed if isinstance(each, dict)]
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise ConnectionFailed(
-                f"InfluxDB's answer cannot be read: {shown(answer[:100])}; check that the url in "
+                f"InfluxDB's answer cannot be read: {self._http.faults.shown(answer[:100])}; check that the url in "
                 "the configuration leads to InfluxDB and not to a proxy's page."
             ) from error
