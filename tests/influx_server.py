@@ -144,6 +144,12 @@ class InfluxServer:
         self.stop()
         self._http.close()
 
+    def move(self) -> None:
+        """Start again on another port, so that something else may take this one."""
+        self.stop()
+        self.port = any_free_port()
+        self.start()
+
     @contextmanager
     def paused(self) -> Iterator[None]:
         """Let it hang: connections are accepted, nothing is ever answered."""
