@@ -17,7 +17,9 @@ from benchmarks.influx_cases import CASES, METER, Case
 from energy_forecasting.meters.influx.config import InfluxConfig
 from energy_forecasting.meters.influx.store import InfluxMeterStore
 from tests.influx_server import InfluxServer
-from tests.integration.meters.influx_double import InfluxDouble, Table
+from tests.integration.meters.annotated_csv_writer import annotated_csv
+from tests.integration.meters.flux_tables import Table
+from tests.integration.meters.influx_double import InfluxDouble
 
 #: What a tutorial ends its query with, so that the fields become columns.
 PIVOT = '\n  |> pivot(rowKey:["_time"], columnKey: ["_field"], valueColumn: "_value")'
@@ -63,7 +65,7 @@ class Replay(ThreadingHTTPServer):
             if flux not in self.prepared:
                 plain, pivoted, _ = flux.partition(PIVOT)
                 tables = self.double.run(plain)
-                encoded = _pivoted(tables) if pivoted else self.double.encode(tables)
+                encoded = _pivoted(tables) if pivoted else annotated_csv(tables)
                 self.prepared[flux] = gzip.compress(encoded, 6)
             return self.prepared[flux]
 
@@ -73,7 +75,7 @@ def _pivoted(tables: list[Table]) -> bytes:
     times: dict[Any, dict[str, Any]] = defaultdict(dict)
     for table in tables:
         for row in table.rows:
-            times[row["_time"]][row["_field"]] = row["_value"]
+            times[row["_time"]][str(row["_field"])] = row["_value"]
     fields = sorted({name for row in times.values() for name in row})
     labels = ["_start", "_stop", "_time", "_measurement", "meter_id", "meter_type", *fields]
     kinds = ["dateTime:RFC3339"] * 3 + ["string"] * 3 + ["double"] * len(fields)

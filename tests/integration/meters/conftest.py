@@ -166,7 +166,7 @@ def filled(request: pytest.FixtureRequest) -> FilledStore:
             return real
 
 
-@pytest.fixture(params=["memory", "sqlite", REAL])
+@pytest.fixture(params=["memory", "sqlite", "influxdb-flux", REAL])
 def writable(request: pytest.FixtureRequest) -> MeterStore:
     return _writable(request)
 
@@ -184,6 +184,9 @@ def _writable(request: pytest.FixtureRequest) -> MeterStore:
         case "sqlite":
             store: SqliteMeterStore = request.getfixturevalue("sqlite_store")
             return store
+        case "influxdb-flux":
+            influx: InfluxStore = request.getfixturevalue("influx")
+            return influx.store
         case _:
             real: RealInflux = request.getfixturevalue("influxql")
             return real.store

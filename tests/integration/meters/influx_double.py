@@ -2,37 +2,33 @@
 
 It checks each request (method, path, token, headers, dialect), parses the Flux text with a
 grammar of its own and runs it over series held in memory, so a wrong or injected query fails
-or finds nothing. It answers annotated CSV as the 2.x API documents. It knows only the calls
-that the store sends; anything else is a compile error, as in Flux.
+or finds nothing. It answers annotated CSV as the 2.x API documents and takes line protocol. It
+knows only the calls that the store sends; anything else is a compile error, as in Flux.
 """
 
-import csv
 import gzip
-import io
 import json
-import re
 import socket
 import struct
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable
+from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Self
 from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 
 from energy_forecasting.domain.meters import Meter
 from energy_forecasting.domain.readings import History
+from tests.integration.meters.annotated_csv_writer import annotated_csv
+from tests.integration.meters.flux_language import SECOND_NS, FluxParser, Value
+from tests.integration.meters.flux_tables import Series, Table, applied
+from tests.integration.meters.influx_refusal import Refusal, compile_error
+from tests.integration.meters.line_protocol_reader import Point, points
 
-Value = float | str | int | None
-Row = dict[str, Value]  # times as nanoseconds since 1970
-Predicate = Callable[[Row], bool]
-
-_SECOND_NS = 1_000_000_000
 _DIALECT = {
     "header": True,
     "delimiter": ",",
@@ -40,245 +36,7 @@ _DIALECT = {
     "commentPrefix": "#",
     "dateTimeFormat": "RFC3339",
 }
-
-
-class _Writer(Protocol):
-    """What ``csv.writer`` gives."""
-
-    def writerow(self, row: Iterable[object]) -> object: ...
-
-
-class Refusal(Exception):
-    """What the server answers instead of a result."""
-
-    def __init__(
-        self, status: int, code: str, message: str, headers: dict[str, str] | None = None
-    ) -> None:
-        super().__init__(message)
-        self.status = status
-        self.body = json.dumps({"code": code, "message": message}).encode()
-        self.headers = headers or {}
-
-
-def _compile_error(what: str) -> Refusal:
-    return Refusal(400, "invalid", f"compilation failed: error @1:1-1:2: {what}")
-
-
-# --- Flux ------------------------------------------------------------------------------------
-
-_TOKEN = re.compile(
-    r"""(?P<space>[ \n]+)
-      | (?P<time>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ)
-      | (?P<string>"(?:[^"\\]|\\.)*")
-      | (?P<word>[A-Za-z_]\w*)
-      | (?P<sign>\|>|=>|==|[()\[\]:,])""",
-    re.VERBOSE | re.DOTALL,
-)
-_ESCAPED = re.compile(r"\\(x[0-9a-fA-F]{2}|\$\{|.)|(\$\{)", re.DOTALL)
-_PLAIN_ESCAPES = {"n": "\n", "r": "\r", "t": "\t", '"': '"', "\\": "\\", "${": "${"}
-
-
-def unquoted(literal: str) -> str:
-    """Read a Flux string literal as Flux does; interpolation is refused."""
-
-    def replaced(found: re.Match[str]) -> str:
-        escape, interpolation = found.groups()
-        if interpolation:
-            raise _compile_error("string interpolation")
-        if escape.startswith("x") and len(escape) == 3:
-            return chr(int(escape[1:], 16))
-        if escape not in _PLAIN_ESCAPES:
-            raise _compile_error(f"invalid escape {escape!r}")
-        return _PLAIN_ESCAPES[escape]
-
-    return _ESCAPED.sub(replaced, literal[1:-1])
-
-
-def _tokens(flux: str) -> Iterator[tuple[str, str]]:
-    at = 0
-    while at < len(flux):
-        found = _TOKEN.match(flux, at)
-        if not found or not found.lastgroup:
-            raise _compile_error(f"unexpected {flux[at : at + 10]!r}")
-        at = found.end()
-        if found.lastgroup != "space":
-            yield found.lastgroup, found.group()
-    yield "end", ""
-
-
-@dataclass
-class Call:
-    """One call of a pipeline with its named arguments."""
-
-    name: str
-    arguments: dict[str, object]
-
-
-class FluxParser:
-    """Recursive descent over ``call { "|>" call }``."""
-
-    def __init__(self, flux: str) -> None:
-        self._left = deque(_tokens(flux))
-
-    def pipeline(self) -> list[Call]:
-        calls = [self._call()]
-        while self._accept("|>"):
-            calls.append(self._call())
-        if self._left[0][0] != "end":
-            raise _compile_error(f"unexpected {self._left[0][1]!r} after the pipeline")
-        return calls
-
-    def _accept(self, text: str) -> bool:
-        if self._left[0][1] == text and self._left[0][0] in {"sign", "word"}:
-            self._left.popleft()
-            return True
-        return False
-
-    def _expect(self, text: str) -> None:
-        if not self._accept(text):
-            raise _compile_error(f"expected {text!r}, got {self._left[0][1]!r}")
-
-    def _take(self, kind: str) -> str:
-        found, text = self._left.popleft()
-        if found != kind:
-            raise _compile_error(f"expected a {kind}, got {text!r}")
-        return text
-
-    def _call(self) -> Call:
-        name = self._take("word")
-        arguments: dict[str, object] = {}
-        self._expect("(")
-        if not self._accept(")"):
-            while True:
-                argument = self._take("word")
-                self._expect(":")
-                arguments[argument] = self._value()
-                if not self._accept(","):
-                    break
-            self._expect(")")
-        return Call(name, arguments)
-
-    def _value(self) -> object:
-        kind, _ = self._left[0]
-        if kind == "string":
-            return self._string()
-        if kind == "time":
-            moment = datetime.fromisoformat(self._take("time"))
-            return int(moment.timestamp()) * _SECOND_NS
-        if self._accept("["):
-            listed = [self._string()]
-            while self._accept(","):
-                listed.append(self._string())
-            self._expect("]")
-            return listed
-        for sign in ("(", "r", ")", "=>"):
-            self._expect(sign)
-        return self._any_of()
-
-    def _string(self) -> str:
-        return unquoted(self._take("string"))
-
-    def _any_of(self) -> Predicate:
-        terms = [self._all_of()]
-        while self._accept("or"):
-            terms.append(self._all_of())
-        return lambda row: any(term(row) for term in terms)
-
-    def _all_of(self) -> Predicate:
-        terms = [self._comparison()]
-        while self._accept("and"):
-            terms.append(self._comparison())
-        return lambda row: all(term(row) for term in terms)
-
-    def _comparison(self) -> Predicate:
-        if self._accept("("):
-            inner = self._any_of()
-            self._expect(")")
-            return inner
-        self._expect("r")
-        self._expect("[")
-        column = self._string()
-        self._expect("]")
-        self._expect("==")
-        wanted = self._string()
-        return lambda row: row.get(column) == wanted
-
-
-# --- Tables ----------------------------------------------------------------------------------
-
-
-@dataclass
-class Table:
-    """A table of a stream: rows that share the values of the group key."""
-
-    key: Row
-    columns: dict[str, str]  # label to datatype
-    rows: list[Row]
-
-
-@dataclass
-class Series:
-    """Points of one field with one set of tags."""
-
-    tags: dict[str, str]
-    datatype: str
-    points: list[tuple[int, Value]] = field(default_factory=list)
-
-
-def _filtered(tables: list[Table], predicate: Predicate) -> list[Table]:
-    return [table for table in tables if predicate(table.key)]
-
-
-def _one_of_each(tables: list[Table], place: int) -> list[Table]:
-    return [
-        Table(table.key, table.columns, [sorted(table.rows, key=_time_of)[place]])
-        for table in tables
-    ]
-
-
-def _time_of(row: Row) -> int:
-    return int(row["_time"] or 0)
-
-
-def _counted(tables: list[Table]) -> list[Table]:
-    counted = []
-    for table in tables:
-        columns = {label: kind for label, kind in table.columns.items() if label != "_time"}
-        row = {**table.key, "_value": len(table.rows)}
-        counted.append(Table(table.key, {**columns, "_value": "long"}, [row]))
-    return counted
-
-
-def _kept(tables: list[Table], labels: list[str]) -> list[Table]:
-    cut = [
-        Table(
-            {label: value for label, value in table.key.items() if label in labels},
-            {label: kind for label, kind in table.columns.items() if label in labels},
-            [{label: row[label] for label in labels if label in row} for row in table.rows],
-        )
-        for table in tables
-    ]
-    return _merged(cut)
-
-
-def _ungrouped(tables: list[Table]) -> list[Table]:
-    return _merged([Table({}, table.columns, table.rows) for table in tables])
-
-
-def _merged(tables: list[Table]) -> list[Table]:
-    merged: list[Table] = []
-    for table in tables:
-        same = [other for other in merged if other.key == table.key]
-        if not same:
-            merged.append(table)
-        elif same[0].columns != table.columns:
-            raise Refusal(500, "internal error", "schema collision detected")
-        else:
-            same[0].rows = same[0].rows + table.rows
-    return merged
-
-
-# --- The server ------------------------------------------------------------------------------
+_SHARD_NS = 7 * 86_400 * SECOND_NS  #: within which a field has one type
 
 
 class InfluxDouble:
@@ -292,18 +50,32 @@ class InfluxDouble:
     def __init__(self) -> None:
         self.series: list[Series] = []
         self.queries: list[str] = []  #: the Flux texts that arrived with a valid token
+        self.writes: list[list[Point]] = []  #: that arrived with a valid token, taken or not
         self.complaints: list[str] = []  #: requests that no client of ours may send
+        self.version = "v2.7.12"
         self.gzipped_answers = 0
-        self.refusals: deque[Refusal] = deque()  #: for the next queries, one each
         self.rows_per_table: int | None = None  #: starts a new table after so many rows
         self.chunk_bytes = 4096
-        self.cut_after_bytes: int | None = None  #: resets the connection inside an answer
+
+        # Misbehaviour, of the queries that it is for.
+        self.afflicts: Callable[[str], bool] = lambda _flux: True
+        self.afflictions_left: int | None = None  #: None: it never ends
+        self.refusals: deque[Refusal] = deque()  #: for the next queries, one each
         self.cuts_left = 0  #: queries whose connection is reset before an answer
         self.delay_s = 0.0  #: before the first byte
         self.chunk_delay_s = 0.0  #: before each chunk
+        self.cut_after_bytes: int | None = None  #: resets the connection inside an answer
+        self.rows_lost = 0  #: that an answer, whole to look at, ends too early
         self.error_after_tables: str | None = None  #: an error table ends the answer
         self.raw_answer: bytes | None = None  #: sent instead of a result
-        self.version = "v2.7.12"
+
+        # Misbehaviour of writes.
+        self.write_refusals: deque[Refusal | None] = deque()  #: of the next ones; None lets pass
+        self.write_cuts_left = 0  #: reset before they are taken
+        self.lost_replies = 0  #: taken, then reset
+        self.kept_from_s: int | None = None  #: older points are outside the retention period
+
+        self._storage = threading.Lock()
         self._stopping = threading.Event()
         self._server = _Server(("127.0.0.1", 0), _Handler, self)
         self._thread = threading.Thread(
@@ -340,7 +112,7 @@ class InfluxDouble:
             self.add_points(
                 meter,
                 name,
-                ((at * _SECOND_NS, value) for at, value in known if not np.isnan(value)),
+                ((at * SECOND_NS, value) for at, value in known if not np.isnan(value)),
                 **more_tags,
             )
 
@@ -369,7 +141,7 @@ class InfluxDouble:
         """Parse and run a query."""
         source, *calls = FluxParser(flux).pipeline()
         if source.name != "from" or source.arguments.keys() != {"bucket"}:
-            raise _compile_error("expected from(bucket:)")
+            raise compile_error("expected from(bucket:)")
         if source.arguments["bucket"] != self.bucket:
             raise Refusal(
                 404,
@@ -379,100 +151,79 @@ class InfluxDouble:
             )
         if not calls or calls[0].name != "range":
             raise Refusal(400, "invalid", "cannot submit unbounded read; try bounding with 'range'")
+        with self._storage:
+            series = [Series(each.tags, each.datatype, [*each.points]) for each in self.series]
         tables: list[Table] = []
         for call in calls:
-            tables = self._applied(call, tables)
+            tables = applied(call, series, tables)
         return tables
 
-    def _applied(self, call: Call, tables: list[Table]) -> list[Table]:  # noqa: PLR0911
-        match (call.name, call.arguments):
-            case ("range", {"start": int(start), "stop": int(stop), **rest}) if not rest:
-                return self._between(start, stop)
-            case ("filter", {"fn": predicate, **rest}) if callable(predicate) and not rest:
-                return _filtered(tables, predicate)
-            case ("first", {**none}) if not none:
-                return _one_of_each(tables, 0)
-            case ("last", {**none}) if not none:
-                return _one_of_each(tables, -1)
-            case ("count", {**none}) if not none:
-                return _counted(tables)
-            case ("keep", {"columns": list(labels), **rest}) if not rest:
-                return _kept(tables, labels)
-            case ("group", {**none}) if not none:
-                return _ungrouped(tables)
-            case _:
-                raise _compile_error(f"undefined {call.name} with {sorted(call.arguments)}")
+    def take(self, points: list[Point]) -> None:
+        """Write points, all but those that a server would drop, which it tells afterwards."""
+        dropped: list[str] = []
+        with self._storage:
+            for point in points:
+                why = self._objection(point)
+                if why is None:
+                    self._put(point)
+                else:
+                    dropped.append(why)
+        if dropped:
+            told = f"failure writing points to database: partial write: {dropped[0]}"
+            raise Refusal(422, "unprocessable entity", f"{told} dropped={len(dropped)}")
 
-    def _between(self, start: int, stop: int) -> list[Table]:
-        if start >= stop:
-            raise Refusal(400, "invalid", "cannot query an empty range")
-        tables = []
-        for series in self.series:
-            key: Row = {"_start": start, "_stop": stop, **series.tags}
-            columns = {
-                "_start": "dateTime:RFC3339",
-                "_stop": "dateTime:RFC3339",
-                "_time": "dateTime:RFC3339",
-                "_value": series.datatype,
-                **dict.fromkeys(series.tags, "string"),
-            }
-            rows: list[Row] = [
-                {**key, "_time": at, "_value": value}
-                for at, value in sorted(series.points, key=lambda point: point[0])
-                if start <= at < stop
-            ]
-            if rows:
-                tables.append(Table(key, columns, rows))
-        return tables
+    def _objection(self, point: Point) -> str | None:
+        if self.kept_from_s is not None and point.time < self.kept_from_s:
+            return "points beyond retention policy"
+        for name, (datatype, _) in point.fields.items():
+            shard = point.time * SECOND_NS // _SHARD_NS
+            for each in self.series:
+                same = (each.tags["_measurement"], each.tags["_field"])
+                if (
+                    same == (point.tags["_measurement"], name)
+                    and each.datatype != datatype
+                    and any(at // _SHARD_NS == shard for at, _ in each.points)
+                ):
+                    return (
+                        f'field type conflict: input field "{name}" on measurement "{same[0]}" is '
+                        f"type {datatype}, already exists as type {each.datatype}"
+                    )
+        return None
 
-    def encode(self, tables: list[Table]) -> bytes:
-        """Write tables as annotated CSV, lines ended by CRLF, tables by a blank line."""
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\r\n")
-        number = 0
-        for table in tables:
-            step = self.rows_per_table or max(len(table.rows), 1)
-            for at in range(0, len(table.rows), step):
-                self._write_table(writer, number, table, table.rows[at : at + step])
-                text.write("\r\n")
-                number += 1
-        if self.error_after_tables is not None:
-            writer.writerows(
-                [
-                    ["#datatype", "string", "long"],
-                    ["#group", "true", "true"],
-                    ["#default", "", ""],
-                    ["", "error", "reference"],
-                    ["", self.error_after_tables, "897"],
-                ]
-            )
-        return (text.getvalue() or "\r\n").encode()
+    def _put(self, point: Point) -> None:
+        for name, (datatype, value) in point.fields.items():
+            tags = {**point.tags, "_field": name}
+            for each in self.series:
+                if each.tags == tags and each.datatype == datatype:
+                    each.points.append((point.time * SECOND_NS, value))
+                    break
+            else:
+                points = [(point.time * SECOND_NS, value)]
+                self.series.append(Series(tags, datatype, points))
 
-    def _write_table(self, writer: "_Writer", number: int, table: Table, rows: list[Row]) -> None:
-        labels = list(table.columns)
-        group = [str(label in table.key).lower() for label in labels]
-        writer.writerow(["#datatype", "string", "long", *table.columns.values()])
-        writer.writerow(["#group", "false", "false", *group])
-        writer.writerow(["#default", "_result", "", *[""] * len(labels)])
-        writer.writerow(["", "result", "table", *labels])
-        for row in rows:
-            cells = [_cell(row[label], table.columns[label]) for label in labels]
-            writer.writerow(["", "", number, *cells])
+    def is_ill(self, flux: str) -> bool:
+        """Tell whether the misbehaviour is for this query; each yes uses one up."""
+        if self.afflictions_left == 0 or not self.afflicts(flux):
+            return False
+        if self.afflictions_left is not None:
+            self.afflictions_left -= 1
+        return True
+
+    def encode(self, tables: list[Table], *, ill: bool) -> bytes:
+        """Write a result as it goes out."""
+        if ill and self.raw_answer is not None:
+            return self.raw_answer
+        if ill and self.rows_lost and tables:
+            tables[-1].rows = tables[-1].rows[: -self.rows_lost]
+        return annotated_csv(
+            tables,
+            rows_per_table=self.rows_per_table,
+            error=self.error_after_tables if ill else None,
+        )
 
     def wait(self, seconds: float) -> None:
         """Sleep, but no longer than the server runs."""
         self._stopping.wait(seconds)
-
-
-def _cell(value: Value, datatype: str) -> str:
-    if value is None:
-        return ""
-    if datatype.startswith("dateTime"):
-        seconds, nanoseconds = divmod(int(value), _SECOND_NS)
-        moment = datetime.fromtimestamp(seconds, tz=UTC).strftime("%Y-%m-%dT%H:%M:%S")
-        fraction = f".{nanoseconds:09d}".rstrip("0").rstrip(".")
-        return f"{moment}{fraction}Z"
-    return str(value)
 
 
 class _Server(ThreadingHTTPServer):
@@ -509,28 +260,30 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(self._complaint(f"GET {self.path}"))
             return
         self.double.wait(self.double.delay_s)
-        self.send_response(204)
-        self.send_header("X-Influxdb-Build", "OSS")
-        self.send_header("X-Influxdb-Version", self.double.version)
-        self.end_headers()
+        if self.double.version.startswith("3"):  # it tells its version in the body
+            self._pong(200, json.dumps({"version": self.double.version}).encode())
+        else:
+            self._pong(204, b"")
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
+        parts = urlsplit(self.path)
+        asked = parse_qs(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
         try:
-            answer = self._answer(body)
+            if parts.path == "/api/v2/query":
+                self._query(body, asked)
+            elif parts.path == "/api/v2/write":
+                self._write(body, asked)
+            else:
+                raise self._complaint(f"POST {parts.path}")
         except Refusal as refusal:
             self._refuse(refusal)
         except ConnectionResetError:
             self._reset()
-        else:
-            self._stream(answer)
 
-    def _answer(self, body: bytes) -> bytes:
-        parts = urlsplit(self.path)
-        if parts.path != "/api/v2/query":
-            raise self._complaint(f"POST {parts.path}")
-        if self.headers["Authorization"] != f"Token {self.double.token}":
-            raise Refusal(401, "unauthorized", "unauthorized access")
+    def _query(self, body: bytes, asked: dict[str, list[str]]) -> None:
+        double = self.double
+        self._authorize()
         if not self.headers["Content-Type"].startswith("application/json"):
             raise self._complaint(f"Content-Type {self.headers['Content-Type']}")
         # The real server answers CSV to either; influxdb-client asks for JSON.
@@ -541,22 +294,66 @@ class _Handler(BaseHTTPRequestHandler):
             raise self._complaint(f"keys {sorted(query)}")
         if query["dialect"] != _DIALECT:
             raise self._complaint(f"dialect {query['dialect']}")
-        self.double.queries.append(query["query"])
-        self.double.wait(self.double.delay_s)
-        if self.double.cuts_left:
-            self.double.cuts_left -= 1
-            raise ConnectionResetError
-        if self.double.refusals:
-            raise self.double.refusals.popleft()
-        if parse_qs(parts.query) != {"org": [self.double.org]}:
+        flux = query["query"]
+        double.queries.append(flux)
+        ill = double.is_ill(flux)
+        if ill:
+            double.wait(double.delay_s)
+            if double.cuts_left:
+                double.cuts_left -= 1
+                raise ConnectionResetError
+            if double.refusals:
+                raise double.refusals.popleft()
+        if asked != {"org": [double.org]}:
             raise Refusal(404, "not found", "organization name not found")
-        tables = self.double.run(query["query"])
-        raw = self.double.raw_answer
-        return self.double.encode(tables) if raw is None else raw
+        self._stream(double.encode(double.run(flux), ill=ill), ill=ill)
+
+    def _write(self, body: bytes, asked: dict[str, list[str]]) -> None:
+        double = self.double
+        self._authorize()
+        if self.headers["Content-Type"] != "text/plain; charset=utf-8":
+            raise self._complaint(f"Content-Type {self.headers['Content-Type']}")
+        if "Content-Encoding" in self.headers:
+            raise self._complaint(f"Content-Encoding {self.headers['Content-Encoding']}")
+        if asked.keys() != {"org", "bucket", "precision"} or asked["precision"] != ["s"]:
+            raise self._complaint(f"write with {asked}")
+        read = points(body)
+        double.writes.append(read)
+        double.wait(double.delay_s)
+        if double.write_cuts_left:
+            double.write_cuts_left -= 1
+            raise ConnectionResetError
+        refusal = double.write_refusals.popleft() if double.write_refusals else None
+        if refusal is not None:
+            raise refusal
+        if asked["org"] != [double.org]:
+            raise Refusal(404, "not found", "organization name not found")
+        if asked["bucket"] != [double.bucket]:
+            raise Refusal(404, "not found", f'bucket "{asked["bucket"][0]}" not found')
+        double.take(read)
+        if double.lost_replies:
+            double.lost_replies -= 1
+            raise ConnectionResetError
+        self.send_response(204)
+        self.end_headers()
+
+    def _authorize(self) -> None:
+        if self.headers["Authorization"] != f"Token {self.double.token}":
+            raise Refusal(401, "unauthorized", "unauthorized access")
 
     def _complaint(self, what: str) -> Refusal:
         self.double.complaints.append(what)
         return Refusal(400, "invalid", f"the double does not expect {what}")
+
+    def _pong(self, status: int, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("X-Influxdb-Build", "OSS")
+        if body:
+            self.send_header("Content-Length", str(len(body)))
+        else:
+            self.send_header("X-Influxdb-Version", self.double.version)
+        self.end_headers()
+        self.wfile.write(body)
 
     def _refuse(self, refusal: Refusal) -> None:
         self.send_response(refusal.status)
@@ -567,21 +364,24 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(refusal.body)
 
-    def _stream(self, answer: bytes) -> None:
+    def _stream(self, answer: bytes, *, ill: bool) -> None:
+        double = self.double
+        cut_after = double.cut_after_bytes if ill else None
         self.send_response(200)
         self.send_header("Content-Type", "text/csv; charset=utf-8")
         self.send_header("Transfer-Encoding", "chunked")
         if "gzip" in self.headers.get("Accept-Encoding", ""):
-            self.double.gzipped_answers += 1
+            double.gzipped_answers += 1
             self.send_header("Content-Encoding", "gzip")
             answer = gzip.compress(answer)
         self.end_headers()
-        for at in range(0, len(answer), self.double.chunk_bytes):
-            if self.double.cut_after_bytes is not None and at >= self.double.cut_after_bytes:
+        for at in range(0, len(answer), double.chunk_bytes):
+            if cut_after is not None and at >= cut_after:
                 self._reset()
                 return
-            self.double.wait(self.double.chunk_delay_s)
-            piece = answer[at : at + self.double.chunk_bytes]
+            if ill:
+                double.wait(double.chunk_delay_s)
+            piece = answer[at : at + double.chunk_bytes]
             self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
             self.wfile.flush()
         self.wfile.write(b"0\r\n\r\n")
@@ -595,4 +395,4 @@ class _Handler(BaseHTTPRequestHandler):
 
 def nanoseconds(moment: datetime) -> int:
     """Return an aware moment as nanoseconds since 1970."""
-    return int(moment.timestamp()) * _SECOND_NS
+    return int(moment.timestamp()) * SECOND_NS

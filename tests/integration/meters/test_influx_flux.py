@@ -24,7 +24,9 @@ from energy_forecasting.meters.influx import http
 from energy_forecasting.meters.influx.config import InfluxConfig
 from energy_forecasting.meters.influx.store import InfluxMeterStore
 from tests.integration.meters.conftest import InfluxStore, influx_config
-from tests.integration.meters.influx_double import InfluxDouble, Refusal, Series, nanoseconds
+from tests.integration.meters.flux_tables import Series
+from tests.integration.meters.influx_double import InfluxDouble, nanoseconds
+from tests.integration.meters.influx_refusal import Refusal
 
 METER = Meter(meter_type="electricity", meter_id="office-1")
 MIDNIGHT = datetime(2024, 3, 1, tzinfo=UTC)
@@ -36,6 +38,8 @@ EVERY_CALL: list[Call] = [
     lambda store: store.describe(METER),
     lambda store: store.read_history(METER),
 ]
+#: What a read without a start asks when all readings fit into one piece.
+QUESTIONS = ["first reading", "counts by week", "consumption", "temperature"]
 every_call = pytest.mark.parametrize("call", EVERY_CALL, ids=["check", "list", "describe", "read"])
 
 
@@ -50,6 +54,15 @@ def a_day() -> History:
         + np.arange(24) * np.timedelta64(3600, "s"),
         consumption=np.linspace(1, 2, 24),
         temperature=np.linspace(-5, 5, 24),
+    )
+
+
+def values_of(field: str) -> Callable[[str], bool]:
+    """Tell which queries ask for the values of a field."""
+    return lambda flux: (
+        f'r["_field"] == "{field}"' in flux
+        and flux.endswith('  |> keep(columns: ["_time", "_value"])')
+        and "aggregateWindow" not in flux
     )
 
 
@@ -89,7 +102,7 @@ class TestAnswers:
     def test_answers_travel_compressed(self, influx: InfluxStore) -> None:
         influx.holds(METER, a_day())
         influx.store.read_history(METER)
-        assert influx.double.gzipped_answers == 2
+        assert influx.double.gzipped_answers == len(QUESTIONS)
 
     def test_a_null_is_an_unusable_reading(self, influx: InfluxStore) -> None:
         # Given
@@ -330,7 +343,7 @@ class TestRefusals:
         influx.double.refusals.append(Refusal(status, "busy", "later", {"Retry-After": "0"}))
         # When, Then
         assert len(influx.store.read_history(METER)) == 24
-        assert len(influx.double.queries) == 3
+        assert len(influx.double.queries) == len(QUESTIONS) + 1
 
     def test_a_server_that_stays_busy_is_given_up(self, influx: InfluxStore) -> None:
         busy = Refusal(429, "too many requests", "later", {"Retry-After": "0"})
@@ -388,10 +401,11 @@ class TestConnection:
         influx.holds(METER, a_day())
         influx.double.chunk_bytes = 100
         influx.double.cut_after_bytes = 200
+        influx.double.afflicts = values_of("consumption")
         # When, Then
         with pytest.raises(ConnectionFailed, match="cannot be reached"):
             influx.store.read_history(METER)
-        assert len(influx.double.queries) == 3
+        assert len([flux for flux in influx.double.queries if influx.double.afflicts(flux)]) == 3
 
     def test_the_store_recovers_when_the_server_does(self, influx: InfluxStore) -> None:
         # Given

@@ -1,23 +1,39 @@
 """Flux texts: whatever a name holds, it stays a string literal."""
 
+from typing import Literal
+
 import pytest
 
-from energy_forecasting.domain.meters import Meter
-from energy_forecasting.meters.flux import (
-    bounded,
-    counts_query,
+from energy_forecasting.domain.meters import MeterProfile
+from energy_forecasting.meters.influx.flux_queries import (
+    count_query,
     edge_query,
-    meters_query,
+    newest_query,
     probe_query,
     quoted,
-    temperature_forecast_query,
     values_query,
+    window_query,
 )
-from energy_forecasting.meters.influx.config import InfluxConfig, InfluxTemperatureForecast
-from energy_forecasting.meters.spans import Span
-from tests.integration.meters.influx_double import FluxParser, Refusal, unquoted
+from energy_forecasting.meters.influx.layout import MeterGroup, Place
+from energy_forecasting.meters.spans import Span, bounded
+from tests.integration.meters.flux_language import FluxParser, unquoted
+from tests.integration.meters.influx_refusal import Refusal
 
-METER = Meter(meter_type="water", meter_id="dma.5")
+PLACE = Place(
+    container="b",
+    measurement="energy_consumption",
+    tags=(("meter_type", "water"), ("meter_id", "dma.5")),
+)
+A_DAY = Span(start=0, end=86_400)
+
+SOURCE = """\
+from(bucket: "b")
+  |> range(start: 1970-01-01T00:00:00Z, stop: 1970-01-02T00:00:00Z)
+  |> filter(fn: (r) => r["_measurement"] == "energy_consumption" \
+and r["_field"] == "consumption" and r["meter_type"] == "water" and r["meter_id"] == "dma.5")
+"""
+EVER = "range(start: 1700-01-01T00:00:00Z, stop: 2200-01-01T00:00:00Z)"
+
 HOSTILE = [
     '") |> drop(columns: ["_value"]) //',
     '"',
@@ -37,9 +53,14 @@ HOSTILE = [
 ]
 
 
-def config(**changes: object) -> InfluxConfig:
-    values = {"url": "http://localhost:8086", "token": "t", "org": "o", "bucket": "b"}
-    return InfluxConfig.model_validate({**values, **changes})
+def group(place: Place, id_tag: str, type_tag: str | None) -> MeterGroup:
+    return MeterGroup(
+        place=place,
+        consumption="consumption",
+        profile=MeterProfile(),
+        id_tag=id_tag,
+        type_tag=type_tag,
+    )
 
 
 @pytest.mark.parametrize("text", HOSTILE)
@@ -64,68 +85,99 @@ def test_quoting_writes_the_escapes_of_the_specification(text: str, literal: str
     assert quoted(text) == literal
 
 
-def test_a_history_is_asked_for_field_by_field_without_pivot() -> None:
-    query = values_query(config(), METER, "consumption", Span(start=0, end=86_400))
-    assert query == (
-        'from(bucket: "b")\n'
-        "  |> range(start: 1970-01-01T00:00:00Z, stop: 1970-01-02T00:00:00Z)\n"
-        '  |> filter(fn: (r) => r["_measurement"] == "energy_consumption" '
-        'and r["_field"] == "consumption" and r["meter_type"] == "water" '
-        'and r["meter_id"] == "dma.5")\n'
-        '  |> keep(columns: ["_time", "_value"])'
+class TestTexts:
+    def test_values_are_asked_for_field_by_field_without_pivot(self) -> None:
+        query = values_query(PLACE, "consumption", A_DAY)
+        assert query == SOURCE + '  |> keep(columns: ["_time", "_value"])'
+
+    @pytest.mark.parametrize("edge", ["first", "last"])
+    def test_an_edge_is_asked_for_by_series(self, edge: Literal["first", "last"]) -> None:
+        query = edge_query(PLACE, "consumption", A_DAY, edge)
+        assert query == f'{SOURCE}  |> {edge}()\n  |> keep(columns: ["_time"])'
+
+    @pytest.mark.parametrize(
+        ("every", "aggregate"), [("7d", "count"), ("1h", "sum"), ("1h", "mean")]
     )
+    def test_windows_are_named_by_their_start_and_empty_ones_left_out(
+        self, every: str, aggregate: Literal["count", "sum", "mean"]
+    ) -> None:
+        query = window_query(PLACE, "consumption", A_DAY, every, aggregate)
+        assert query == (
+            f"{SOURCE}"
+            f"  |> aggregateWindow(every: {every}, fn: {aggregate}, createEmpty: false, "
+            'timeSrc: "_start")\n'
+            '  |> keep(columns: ["_time", "_value"])'
+        )
 
+    def test_everything_is_counted(self) -> None:
+        query = count_query(PLACE, "consumption")
+        assert EVER in query
+        assert query.endswith('  |> count()\n  |> keep(columns: ["_value"])')
 
-@pytest.mark.parametrize("name", [name for name in HOSTILE if name and name.isprintable()])
-def test_a_hostile_name_adds_no_call_to_a_query(name: str) -> None:
-    # Given
-    hostile = config(
-        bucket=name,
-        measurement=name,
-        tags={"meter_id": name, "meter_type": name},
-        fields={"consumption": name, "temperature": name},
+    @pytest.mark.parametrize(
+        ("type_tag", "kept"),
+        [("meter_type", '"meter_type", "meter_id", "_time"'), (None, '"meter_id", "_time"')],
     )
-    source = InfluxTemperatureForecast(
-        measurement=name, field=name, bucket=name, where={name: name}
+    def test_meters_are_told_apart_by_their_tags(self, type_tag: str | None, kept: str) -> None:
+        place = Place(container="b", measurement="energy_consumption")
+        assert newest_query(group(place, "meter_id", type_tag)) == (
+            f'from(bucket: "b")\n  |> {EVER}\n'
+            '  |> filter(fn: (r) => r["_measurement"] == "energy_consumption" '
+            'and r["_field"] == "consumption")\n'
+            f"  |> last()\n  |> keep(columns: [{kept}])\n  |> group()"
+        )
+
+    def test_a_probe_looks_at_one_second(self) -> None:
+        assert probe_query(Place(container="b", measurement="m")) == (
+            'from(bucket: "b")\n'
+            "  |> range(start: 1970-01-01T00:00:00Z, stop: 1970-01-01T00:00:01Z)\n"
+            '  |> filter(fn: (r) => r["_measurement"] == "m")\n'
+            '  |> last()\n  |> keep(columns: ["_time"])'
+        )
+
+
+class TestHostileNames:
+    @pytest.mark.parametrize("name", [name for name in HOSTILE if name and name.isprintable()])
+    def test_a_hostile_name_adds_no_call_to_a_query(self, name: str) -> None:
+        # Given
+        place = Place(container=name, measurement=name, tags=((name, name), (f"{name}2", name)))
+        start = ["from", "range", "filter"]
+        queries = {
+            values_query(place, name, Span()): [*start, "keep"],
+            edge_query(place, name, Span(), "last"): [*start, "last", "keep"],
+            count_query(place, name): [*start, "count", "keep"],
+            window_query(place, name, Span(), "1h", "sum"): [*start, "aggregateWindow", "keep"],
+            newest_query(group(place, name, f"{name}2")): [*start, "last", "keep", "group"],
+            probe_query(place): [*start, "last", "keep"],
+        }
+        for query, expected in queries.items():
+            # When
+            calls = FluxParser(query).pipeline()
+            # Then
+            assert [call.name for call in calls] == expected
+            assert calls[0].arguments == {"bucket": name}
+
+    def test_without_quoting_the_parser_would_have_noticed(self) -> None:
+        with pytest.raises(Refusal):
+            FluxParser('from(bucket: "${b}")').pipeline()
+        injected = FluxParser('from(bucket: "b") |> drop(columns: ["_value"])').pipeline()
+        assert [call.name for call in injected] == ["from", "drop"]
+
+
+class TestSpans:
+    @pytest.mark.parametrize(
+        ("span", "start", "stop"),
+        [
+            (Span(), "1700-01-01T00:00:00Z", "2200-01-01T00:00:00Z"),
+            (Span(start=-(10**11), end=10**11), "1700-01-01T00:00:00Z", "2200-01-01T00:00:00Z"),
+            (Span(start=-1), "1969-12-31T23:59:59Z", "2200-01-01T00:00:00Z"),
+        ],
     )
-    weather = temperature_forecast_query(hostile, source, METER, Span())
-    queries = {
-        values_query(hostile, METER, name, Span()): ["from", "range", "filter", "keep"],
-        edge_query(hostile, METER, "last"): ["from", "range", "filter", "last", "keep"],
-        counts_query(hostile, METER): ["from", "range", "filter", "count", "keep"],
-        meters_query(hostile, name): ["from", "range", "filter", "last", "keep", "group"],
-        probe_query(hostile): ["from", "range", "filter", "last", "keep"],
-        weather: ["from", "range", "filter", "keep"],
-    }
-    for query, expected in queries.items():
-        # When
-        calls = FluxParser(query).pipeline()
-        # Then
-        assert [call.name for call in calls] == expected
-        assert calls[0].arguments == {"bucket": name}
+    def test_a_query_is_always_bounded(self, span: Span, start: str, stop: str) -> None:
+        query = values_query(PLACE, "consumption", span)
+        assert f"range(start: {start}, stop: {stop})" in query
 
-
-def test_without_quoting_the_parser_would_have_noticed() -> None:
-    with pytest.raises(Refusal):
-        FluxParser('from(bucket: "${b}")').pipeline()
-    injected = FluxParser('from(bucket: "b") |> drop(columns: ["_value"])').pipeline()
-    assert [call.name for call in injected] == ["from", "drop"]
-
-
-@pytest.mark.parametrize(
-    ("span", "start", "stop"),
-    [
-        (Span(), "1700-01-01T00:00:00Z", "2200-01-01T00:00:00Z"),
-        (Span(start=-(10**11), end=10**11), "1700-01-01T00:00:00Z", "2200-01-01T00:00:00Z"),
-        (Span(start=-1), "1969-12-31T23:59:59Z", "2200-01-01T00:00:00Z"),
-    ],
-)
-def test_a_query_is_always_bounded(span: Span, start: str, stop: str) -> None:
-    query = values_query(config(), METER, "consumption", span)
-    assert f"range(start: {start}, stop: {stop})" in query
-
-
-def test_a_span_beyond_all_bounds_becomes_empty() -> None:
-    assert bounded(Span(start=10**11)).is_empty
-    assert bounded(Span(end=-(10**11))).is_empty
-    assert not bounded(Span()).is_empty
+    def test_a_span_beyond_all_bounds_becomes_empty(self) -> None:
+        assert bounded(Span(start=10**11)).is_empty
+        assert bounded(Span(end=-(10**11))).is_empty
+        assert not bounded(Span()).is_empty
