@@ -114,7 +114,8 @@ class FluxCatalog:
             listed = json.loads(answer)[key]
             return [each for each in listed if isinstance(each, dict)]
         except (ValueError, KeyError, TypeError, RecursionError) as error:
+            told = self._http.faults.shown(answer[:100])
             raise ConnectionFailed(
-                f"InfluxDB's answer cannot be read: {self._http.faults.shown(answer[:100])}; check that the url in "
-                "the configuration leads to InfluxDB and not to a proxy's page."
+                f"InfluxDB's answer cannot be read: {told}; check that the url in the "
+                "configuration leads to InfluxDB and not to a proxy's page."
             ) from error
