@@ -65,5 +65,5 @@ lock: install-dev ## Pin the newest versions that requirements*.txt allow
 		printf '%s\n' '$(NOTE)' | cat - "$$file" > "$$file.draft" && mv "$$file.draft" "$$file"; done
 
 clean: ## Remove caches and pictures; models, logs and var stay
-	@rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache demo_output test_output
+	@rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache demo_output test_output
 	@find . -path ./.venv -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +

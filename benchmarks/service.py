@@ -27,7 +27,7 @@ import psutil
 import redis
 
 from energy_forecasting.launcher.redis_server import find_redis
-from energy_forecasting.meters.csv_import import import_csv
+from energy_forecasting.meters.ingestion.csv_import import import_csv
 from energy_forecasting.meters.sqlite import SqliteMeterStore
 
 PROJECT_DIR = Path(__file__).resolve().parent.parent

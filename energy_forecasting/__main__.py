@@ -68,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
         default=DEFAULT_PICTURE,
         help="PNG file for the forecasts",
     )
-    add = commands.add_parser("import", help="import a CSV file into the embedded meter store")
+    add = commands.add_parser("import", help="import a CSV file into the configured meter store")
     add.add_argument("readings", type=Path, help="meter_type,meter_id,timestamp,consumption,...")
     add.add_argument("--profiles", type=Path, help="meter_type,meter_id,unit,timezone,country,...")
     commands.add_parser("meters", help="list the meters of the configured store")

@@ -9,29 +9,34 @@ from energy_forecasting.domain.errors import EnergyForecastingError
 from energy_forecasting.domain.meters import MeterSummary
 from energy_forecasting.launcher.failures import StartFailed
 from energy_forecasting.launcher.screen import Screen
-from energy_forecasting.meters.csv_import import ImportReport, count_lines, import_csv
-from energy_forecasting.meters.sqlite import SqliteMeterStore
+from energy_forecasting.meters.ingestion.csv_import import import_csv
+from energy_forecasting.meters.ingestion.report import ImportReport
 
 _REJECTED_SHOWN = 10
 
 
 def import_readings(readings: Path, profiles: Path | None) -> int:
-    """Import a CSV file into the embedded store; return the exit code.
+    """Import a CSV file into the configured store; return the exit code.
 
-    0: every line was imported; 1: some were not, or nothing was.
+    0: every line was imported; 1: some were not, or nothing was; 130: stopped by Ctrl-C.
     """
     screen = Screen()
-    store = SqliteMeterStore(bootstrap.settings().sqlite_path)
+    store = bootstrap.meter_store(bootstrap.settings())
     try:
-        lines = max(count_lines(readings), 1)
-        with screen.progress(f"Importing {readings.name}") as show:
-            report = import_csv(
-                readings, store, profiles=profiles, on_progress=lambda line: show(line / lines)
-            )
+        with screen.progress(f"Importing {readings.name} into {store.kind}") as show:
+            report = import_csv(readings, store, profiles=profiles, on_progress=show)
     except EnergyForecastingError as error:
         screen.fail(StartFailed(error.message))
         return 1
-    _show_report(report, screen)
+    except KeyboardInterrupt:
+        screen.warn(
+            "Stopped before the end: some meters may be written already. Importing the file "
+            "again harms nothing."
+        )
+        return 130
+    finally:
+        store.close()
+    _show_report(report, store.kind, screen)
     return 1 if report.rejected_lines else 0
 
 
@@ -58,8 +63,11 @@ def list_meters() -> int:
     return 0
 
 
-def _show_report(report: ImportReport, screen: Screen) -> None:
-    screen.say(f"{report.readings:,} readings of {report.meters} meters imported.")
+def _show_report(report: ImportReport, store_kind: str, screen: Screen) -> None:
+    screen.say(
+        f"{report.readings:,} readings of {report.meters} meters imported into the meter store "
+        f"({store_kind})."
+    )
     if report.duplicates:
         screen.warn(
             f"{report.duplicates:,} lines repeated a timestamp of their meter; the last one given "
@@ -70,7 +78,7 @@ def _show_report(report: ImportReport, screen: Screen) -> None:
     if report.rejected_lines:
         screen.warn(f"{report.rejected_lines:,} lines were left out; the first of them:")
         for rejected in report.rejected[:_REJECTED_SHOWN]:
-            screen.say(f"  line {rejected.line}: {rejected.reason}")
+            screen.say(f"  line {rejected.place}: {rejected.reason}")
 
 
 def _cells(summary: MeterSummary) -> tuple[str, ...]:

@@ -53,6 +53,12 @@ class Settings(BaseSettings):
     meter_types: tuple[str, ...] = Field(
         DEFAULT_METER_TYPES, description="Meter types that the API accepts (a JSON list)"
     )
+    readings_body_limit_mb: int = Field(
+        16,
+        ge=1,
+        le=256,
+        description="POST /meters/{type}/{id}/readings refuses a larger body, packed or unpacked",
+    )
     history_days: int = Field(
         730,
         ge=2,

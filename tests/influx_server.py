@@ -43,6 +43,7 @@ query-log-enabled = false
 bind-address = "{host}:{port}"
 auth-enabled = true
 log-enabled = false
+max-row-limit = {row_limit}
 https-enabled = {https}
 https-certificate = "{certificate}"
 https-private-key = "{key}"
@@ -75,6 +76,7 @@ class InfluxServer:
         folder: for its data, its configuration and what it prints.
         certificates: serve HTTPS with them; None serves plain HTTP.
         limits: settings of its section ``coordinator``, such as ``max-select-point``.
+        row_limit: rows after which an answer ends; 0: none.
     """
 
     def __init__(
@@ -84,6 +86,7 @@ class InfluxServer:
         *,
         certificates: Certificates | None = None,
         limits: Mapping[str, int | str] | None = None,
+        row_limit: int = 0,
     ) -> None:
         self.admin = InfluxUser(name="admin")
         #: May read and write every database that ``create_database`` makes.
@@ -97,6 +100,7 @@ class InfluxServer:
         self._folder = folder
         self._certificates = certificates
         self._limits = dict(limits or {})
+        self._row_limit = row_limit
         self._process: subprocess.Popen[bytes] | None = None
         self._http = httpx.Client(verify=False, trust_env=False)  # noqa: S501 - loopback
 
@@ -221,6 +225,7 @@ class InfluxServer:
             port=self.port,
             folder=self._folder,
             coordinator="\n".join(limits),
+            row_limit=self._row_limit,
             https="true" if made else "false",
             certificate=made.certificate if made else "",
             key=made.key if made else "",

@@ -31,6 +31,8 @@ class TcpProxy:
         self.pause_s = 0.0
         #: Reset the connection after so many more bytes of answers; None: never.
         self.cut_after_bytes: int | None = None
+        #: Cut what comes after the first cut, too.
+        self.keeps_cutting = False
         self._hold_after_bytes: int | None = None
         self._is_holding = threading.Event()
         self._may_go_on = threading.Event()
@@ -129,7 +131,11 @@ class TcpProxy:
             if self.cut_after_bytes is None:
                 return False
             self.cut_after_bytes -= byte_count
-            return self.cut_after_bytes < 0
+            if self.cut_after_bytes >= 0:
+                return False
+            if not self.keeps_cutting:
+                self.cut_after_bytes = None
+            return True
 
     def _is_time_to_hold(self, byte_count: int) -> bool:
         with self._lock:

@@ -11,7 +11,8 @@ from energy_forecasting import __version__
 from energy_forecasting.api.error_handlers import add_error_handlers
 from energy_forecasting.api.forecast_service import ForecastService
 from energy_forecasting.api.middleware import OptionalTrailingSlash, RequestContext
-from energy_forecasting.api.routes import forecast, health, meters, models, training
+from energy_forecasting.api.readings_intake import ReadingsIntake
+from energy_forecasting.api.routes import forecast, health, meters, models, readings, training
 from energy_forecasting.api.schemas import ErrorAnswer
 from energy_forecasting.api.services import ApiServices
 from energy_forecasting.api.store_probe import StoreProbe
@@ -23,6 +24,9 @@ Trains, tunes and calibrates a forecaster for every utility meter.
 2. `GET /trainmodel/status/{task_id}` tells stage and progress until `SUCCESS`, `FAILED` or
    `CANCELLED`.
 3. `POST /forecast/` answers with the hours ahead: median and quantiles.
+
+Readings come from the meter store; `POST /meters/{meter_type}/{meter_id}/readings` writes new ones
+into it, as JSON or CSV.
 
 A meter too young for a network of its own (two days to 32 weeks of history) gets a regression
 learnt across meters; `POST /trainmodel/base` learns it from the store's own meters of a type.
@@ -59,8 +63,9 @@ def create_app(services: ApiServices) -> FastAPI:
     app.state.services = services
     app.state.forecasts = ForecastService(services.models, services.meters)
     app.state.store_probe = StoreProbe(services.meters)
+    app.state.readings_intake = ReadingsIntake(services.meters)
     add_error_handlers(app)
-    for routes in (training, forecast, models, meters, health):
+    for routes in (training, forecast, models, meters, readings, health):
         app.include_router(routes.router)
 
     @app.get("/", include_in_schema=False)

@@ -5,6 +5,7 @@ from typing import Annotated, cast
 from fastapi import Depends, Path, Request
 
 from energy_forecasting.api.forecast_service import ForecastService
+from energy_forecasting.api.readings_intake import ReadingsIntake
 from energy_forecasting.api.services import ApiServices
 from energy_forecasting.api.store_probe import StoreProbe
 from energy_forecasting.domain.base_card import BASE_METER_ID, base_task_of
@@ -58,8 +59,15 @@ StoreProbeDep = Annotated[StoreProbe, Depends(_store_probe)]
 MeterDep = Annotated[Meter, Depends(_meter)]
 
 
+def _readings_intake(request: Request) -> ReadingsIntake:
+    return cast("ReadingsIntake", request.app.state.readings_intake)
+
+
+ReadingsIntakeDep = Annotated[ReadingsIntake, Depends(_readings_intake)]
+
+
 def known_meter(meter_type: str, meter_id: str, services: ApiServices) -> Meter:
-    """Return the meter of a request's body.
+    """Return the meter of a request that changes what is known of it.
 
     Raises:
         InvalidRequest: its type is not among METER_TYPES, a character is not allowed, or the id
@@ -73,6 +81,18 @@ def known_meter(meter_type: str, meter_id: str, services: ApiServices) -> Meter:
         )
     check_type(meter, services)
     return meter
+
+
+def _known_meter(
+    meter_type: Annotated[str, Path(examples=["electricity"])],
+    meter_id: Annotated[str, Path(examples=["hall_7"])],
+    services: ServicesDep,
+) -> Meter:
+    return known_meter(meter_type, meter_id, services)
+
+
+#: The meter that the path names, of a type that the settings allow.
+KnownMeterDep = Annotated[Meter, Depends(_known_meter)]
 
 
 def base_of_type(meter_type: str, services: ApiServices) -> Meter:

@@ -21,6 +21,7 @@ from energy_forecasting.domain.monitoring import LiveRecord
 from energy_forecasting.domain.quality import QualityReport
 from energy_forecasting.domain.resolutions import SUPPORTED_MINUTES
 from energy_forecasting.domain.stages import Stage
+from energy_forecasting.meters.ingestion.report import REJECTIONS_TOLD
 from energy_forecasting.tasks.record import TaskRecord
 from energy_forecasting.tasks.workers import WorkerInfo
 
@@ -335,6 +336,31 @@ class MeterList(BaseModel):
 
     meters: list[MeterAnswer]
     total: int
+
+
+class RejectionAnswer(BaseModel):
+    """A line or an item that was left out."""
+
+    line: int | None = Field(None, description="Of a CSV, counted from 1 with the header")
+    index: int | None = Field(None, description="Of an item in the JSON list, counted from 0")
+    reason: str
+
+
+class ReadingsAnswer(BaseModel):
+    """What became of the readings of a body; accepted and rejected add up to its items."""
+
+    meter_id: str
+    meter_type: str
+    accepted: int = Field(
+        description="Usable: written, duplicates and forecast_temperatures together"
+    )
+    written: int = Field(description="Readings that are now in the meter store, new or as before")
+    duplicates: int = Field(description="Left out, as a later one has the same moment")
+    forecast_temperatures: int = Field(
+        description="Temperatures without a consumption after the last reading, kept as a forecast"
+    )
+    rejected: int
+    rejections: list[RejectionAnswer] = Field(description=f"The first {REJECTIONS_TOLD} of them")
 
 
 class HealthAnswer(BaseModel):

@@ -4,6 +4,8 @@
 
     EnergyForecastingError
     ├── InvalidRequest         INVALID_REQUEST      422   bad meter id, horizon or body
+    │   ├── BodyTooLarge       INVALID_REQUEST      413   a body over its limit
+    │   └── UnsupportedBody    INVALID_REQUEST      415   a body of a kind that is not read
     ├── NotFound               NOT_FOUND            404   unknown task, meter or model
     ├── Conflict               CONFLICT             409   the task has already ended
     ├── ConnectionFailed       CONNECTION_ERROR     503   InfluxDB or Redis cannot be reached
@@ -65,6 +67,18 @@ class InvalidRequest(EnergyForecastingError):
 
     error_type = "INVALID_REQUEST"
     http_status = 422
+
+
+class BodyTooLarge(InvalidRequest):
+    """The body of a request is larger than the settings allow."""
+
+    http_status = 413
+
+
+class UnsupportedBody(InvalidRequest):
+    """The body of a request has a content type or an encoding that is not read."""
+
+    http_status = 415
 
 
 class NotFound(EnergyForecastingError):

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from energy_forecasting.domain.meters import Meter
-from energy_forecasting.meters.csv_import import count_lines, import_csv
+from energy_forecasting.meters.ingestion.csv_import import import_csv
 from energy_forecasting.meters.sqlite import SqliteMeterStore
 from energy_forecasting.settings import PROJECT_DIR
 
@@ -33,7 +33,7 @@ def load(path: Path, *, on_progress: Callable[[float], None]) -> int:
 
     Args:
         path: the store's file, made when missing.
-        on_progress: called with the share of the file read, 0 to 1.
+        on_progress: called with the share that is done, 0 to 1.
 
     Returns:
         The number of readings written; 0 when everything was there.
@@ -45,10 +45,7 @@ def load(path: Path, *, on_progress: Callable[[float], None]) -> int:
     try:
         if is_loaded(store):
             return 0
-        lines = max(count_lines(READINGS), 1)
-        report = import_csv(
-            READINGS, store, profiles=PROFILES, on_progress=lambda line: on_progress(line / lines)
-        )
+        report = import_csv(READINGS, store, profiles=PROFILES, on_progress=on_progress)
     finally:
         store.close()
     return report.readings

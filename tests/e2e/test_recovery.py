@@ -14,7 +14,7 @@ import psutil
 import pytest
 import redis
 
-from energy_forecasting.meters.csv_import import import_csv
+from energy_forecasting.meters.ingestion.csv_import import import_csv
 from energy_forecasting.meters.sqlite import SqliteMeterStore
 from tests.conftest import PROJECT_DIR, RealRedis, wait_until
 from tests.e2e.conftest import environment_of

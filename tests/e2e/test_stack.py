@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from energy_forecasting.meters.csv_import import import_csv
+from energy_forecasting.meters.ingestion.csv_import import import_csv
 from energy_forecasting.meters.sqlite import SqliteMeterStore
 from tests.conftest import PROJECT_DIR, wait_until
 from tests.e2e.conftest import ORPHAN_LIMIT_S, Workplace

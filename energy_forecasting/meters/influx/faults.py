@@ -22,6 +22,7 @@ from energy_forecasting.meters.influx.config import Dialect, InfluxConfig
 from energy_forecasting.meters.influx.deadline import Deadline
 
 _SHOWN_CHARACTERS = 200
+_NO_POLICY = "retention policy not found"
 
 
 class MayPass(Exception):
@@ -89,6 +90,8 @@ class FaultReader:
                 return self._not_allowed(told)
             case 404 if told:
                 return self._not_there(told)
+            case _ if _NO_POLICY in told:  # a write meets it as a fault of the server
+                return self._not_there(told)
             case 429 | 503:
                 return MayPass(
                     ConnectionFailed(
@@ -108,7 +111,8 @@ class FaultReader:
                 )
             case _:
                 return InvalidRequest(
-                    f"InfluxDB at {self._url} refuses the request ({status}: {shown(told)}); "
+                    f"InfluxDB at {self._url} refuses the request "
+                    f"({status}: {shown(told or _first_line(body))}); "
                     f"check that the url leads to InfluxDB {self._versions()}, and the names in "
                     "the configuration.",
                     field="url",
@@ -214,6 +218,13 @@ def _told(body: bytes | str | None) -> str:
     if not isinstance(answer, dict):
         return ""
     return str(answer.get("message") or answer.get("error") or "")
+
+
+def _first_line(body: bytes | str | None) -> str:
+    """Return what a server said in plain words, as one that wants https does; no HTML."""
+    text = body.decode("utf-8", "replace") if isinstance(body, bytes) else body or ""
+    line, _, _ = text.strip().partition("\n")
+    return "" if line.startswith("<") else line
 
 
 def _retry_after_s(headers: Mapping[str, str]) -> float | None:

@@ -18,8 +18,8 @@ from typing import TypeVar
 from urllib.parse import urlencode, urlsplit
 
 import structlog
-from urllib3 import BaseHTTPResponse, PoolManager, Timeout
-from urllib3.exceptions import HTTPError
+from urllib3 import BaseHTTPResponse, PoolManager, Timeout, disable_warnings
+from urllib3.exceptions import HTTPError, InsecureRequestWarning
 
 from energy_forecasting.domain.errors import ConnectionFailed
 from energy_forecasting.meters.influx.config import Dialect, InfluxConfig
@@ -64,6 +64,10 @@ class InfluxHttp:
         )
         self._headers = {"User-Agent": "energy-forecasting", **_authorization(config)}
         if urlsplit(config.url).scheme == "https":
+            if not config.verify_tls:
+                # Said once, not with each request as urllib3 does.
+                disable_warnings(InsecureRequestWarning)
+                _log.warning("The certificate of InfluxDB is not checked", url=config.url)
             # In a local network packing costs the server more time than it saves on the way.
             self._headers["Accept-Encoding"] = "gzip"
 

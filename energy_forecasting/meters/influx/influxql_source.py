@@ -201,7 +201,8 @@ class InfluxqlSource:
             ) from error
         if fault:
             raise self._http.faults.of_statement(str(fault))
-        if any(each.get("partial") for each in series):
+        # Told of the series that was cut, or of the answer when whole series are missing.
+        if results[0].get("partial") or any(each.get("partial") for each in series):
             raise ConnectionFailed(
                 "InfluxDB sent a part of its answer only; raise max-row-limit in its configuration."
             )
@@ -219,7 +220,7 @@ def cut_short(rows: int, expected: int) -> ConnectionFailed:
 
 
 def _known(times: Timestamps, values: Values) -> Series:
-    there = ~np.isnan(values)
+    there = np.isfinite(values)
     return Series(times=times[there], values=values[there])
 
 

@@ -14,7 +14,7 @@ from energy_forecasting.domain.meters import Meter, MeterProfile
 from energy_forecasting.domain.readings import History
 from energy_forecasting.domain.trainings import TrainingOptions
 from energy_forecasting.forecasting.training import train
-from energy_forecasting.meters.csv_import import import_csv
+from energy_forecasting.meters.ingestion.csv_import import import_csv
 from energy_forecasting.meters.sqlite import SqliteMeterStore
 from energy_forecasting.registry.artifact import write_card
 from energy_forecasting.registry.model_registry import ModelRegistry

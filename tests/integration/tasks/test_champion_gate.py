@@ -21,7 +21,7 @@ from energy_forecasting.domain.model_card import ModelCard
 from energy_forecasting.domain.readings import History, to_datetime
 from energy_forecasting.domain.trainings import ProgressListener
 from energy_forecasting.forecasting.quality.limits import DEFAULT_LIMITS
-from energy_forecasting.meters.csv_import import import_csv
+from energy_forecasting.meters.ingestion.csv_import import import_csv
 from energy_forecasting.meters.sqlite import SqliteMeterStore
 from energy_forecasting.registry.base_registry import BaseRegistry
 from energy_forecasting.registry.model_registry import ModelRegistry

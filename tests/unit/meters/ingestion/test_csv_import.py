@@ -1,22 +1,28 @@
 """CSV import: what is good comes in, what is bad is told line by line."""
 
 import gzip
+import os
+import threading
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from energy_forecasting.domain.errors import DataQualityError, InvalidRequest
+from energy_forecasting.domain.errors import DataQualityError, InvalidRequest, StorageFailed
 from energy_forecasting.domain.meters import Meter, MeterProfile, ReadingKind
-from energy_forecasting.meters import csv_import
-from energy_forecasting.meters.csv_import import RejectedLine, import_csv
+from energy_forecasting.domain.readings import History
+from energy_forecasting.domain.temperature_forecast import TemperatureForecast
+from energy_forecasting.meters.ingestion import csv_readings, delivery
+from energy_forecasting.meters.ingestion.csv_import import import_csv
+from energy_forecasting.meters.ingestion.report import Rejection
 from energy_forecasting.meters.memory import InMemoryMeterStore
 
 HEADER = "meter_type,meter_id,timestamp,consumption,temperature\n"
 PROFILE_HEADER = "meter_type,meter_id,unit,timezone,country,reading_kind\n"
 METER = Meter(meter_type="gas", meter_id="g1")
-DATA = Path(__file__).resolve().parents[3] / "data"
+DATA = Path(__file__).resolve().parents[4] / "data"
 
 
 @pytest.fixture
@@ -94,18 +100,20 @@ class TestReading:
         import_csv(path, store)
         assert store.read_history(METER).consumption.tolist() == [1, 9, 1]
 
-    def test_progress_counts_lines(
+    def test_progress_covers_reading_and_writing(
         self, path: Path, store: InMemoryMeterStore, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        # Given
-        monkeypatch.setattr(csv_import, "_PROGRESS_LINES", 10)
+        # Given a file of 24 readings, looked at every 10 lines and written 10 at a time
+        monkeypatch.setattr(csv_readings, "_PROGRESS_LINES", 10)
+        monkeypatch.setattr(delivery, "BATCH_READINGS", 10)
         stamps = (f"2024-01-01T00:{minute:02d}:00Z" for minute in range(24))
         path.write_text(HEADER + "".join(map(line, stamps)))
-        seen: list[int] = []
+        seen: list[float] = []
         # When
         import_csv(path, store, on_progress=seen.append)
-        # Then
-        assert seen == [10, 20, 25]
+        # Then: a small file is in memory at once, so half is done from the first look on
+        assert seen[:3] == [0.5] * 3
+        np.testing.assert_allclose(seen[3:], [0.5 + 10 / 48, 0.5 + 20 / 48, 1.0, 1.0])
 
 
 class TestBadLines:
@@ -119,7 +127,7 @@ class TestBadLines:
             (line(""), "not ISO 8601"),
             (line("9999-12-31T23:00:00-12:00"), "outside the years 1700 to 2199"),
             (line("0001-01-01T00:00:00+12:00"), "outside the years 1700 to 2199"),
-            (line(consumption=""), "consumption '' is not a number"),
+            (line(consumption=""), "consumption is missing"),
             (line(consumption="1.2.3"), "consumption '1.2.3' is not a number"),
             (line(consumption="nan"), "is not a number"),
             (line(consumption="inf"), "is not a number"),
@@ -138,7 +146,7 @@ class TestBadLines:
         # When
         report = import_csv(path, store)
         # Then
-        assert [rejected.line for rejected in report.rejected] == [3, 4]
+        assert [rejected.place for rejected in report.rejected] == [3, 4]
         assert all(reason in rejected.reason for rejected in report.rejected)
         assert [str(summary.meter) for summary in store.list_meters()] == ["gas/g1"]
         assert store.describe(METER).readings == 1
@@ -153,7 +161,7 @@ class TestBadLines:
             "gas,g1,2024-01-01T01:00:00Z,x,\n"
         )
         report = import_csv(path, store)
-        assert report.rejected == (RejectedLine(line=5, reason="consumption 'x' is not a number"),)
+        assert report.rejected == (Rejection(place=5, reason="consumption 'x' is not a number"),)
 
     def test_very_many_bad_lines_are_counted_and_the_first_are_told(
         self, path: Path, store: InMemoryMeterStore
@@ -344,7 +352,7 @@ class TestTemperatureForecasts:
         # When
         report = import_csv(path, store)
         # Then
-        assert [bad.line for bad in report.rejected] == [3, 5]
+        assert [bad.place for bad in report.rejected] == [3, 5]
         assert report.forecast_temperatures == 0
         start, end = self.DAY
         assert not len(store.read_temperature_forecast(METER, start=start, end=end))
@@ -356,3 +364,89 @@ class TestTemperatureForecasts:
         with pytest.raises(DataQualityError, match="no usable reading; line 2"):
             import_csv(path, store)
         assert store.list_meters() == []
+
+
+class FullStore(InMemoryMeterStore):
+    """Takes two meters, then no more."""
+
+    def write_readings(self, meter: Meter, batches: Iterator[History]) -> int:
+        if len(self.list_meters()) == 2:
+            raise StorageFailed("The disk is full.", path="meters")
+        return super().write_readings(meter, batches)
+
+
+class ReadOnlyProfiles(InMemoryMeterStore):
+    """Has its profiles elsewhere, as a store on InfluxDB does."""
+
+    def write_profile(self, meter: Meter, profile: MeterProfile) -> None:
+        raise InvalidRequest(f"The profile of {meter} ({profile.unit}) stands in a file.")
+
+
+class NoForecasts(InMemoryMeterStore):
+    """Has no place for forecasts of temperature."""
+
+    def write_temperature_forecast(self, meter: Meter, forecast: TemperatureForecast) -> None:
+        raise InvalidRequest(f"No place for {len(forecast)} temperatures of {meter}.")
+
+
+class TestStoresThatFail:
+    def test_a_failure_midway_tells_how_far_the_import_came(self, path: Path) -> None:
+        # Given
+        path.write_text(
+            HEADER
+            + line()
+            + line("2024-01-01T01:00:00Z")
+            + "".join(f"gas,h{number},2024-01-01T00:00:00Z,1,\n" for number in range(3))
+        )
+        # When
+        with pytest.raises(StorageFailed) as raised:
+            import_csv(path, FullStore())
+        # Then
+        assert raised.value.message == (
+            "The disk is full. 2 of 4 meters (3 readings) had been written before; importing the "
+            "file again harms nothing."
+        )
+        assert raised.value.details == {
+            "path": "meters",
+            "meters_written": 2,
+            "readings_written": 3,
+        }
+
+    def test_profiles_that_a_store_refuses_import_nothing(self, path: Path, tmp_path: Path) -> None:
+        path.write_text(HEADER + line())
+        profiles = tmp_path / "meters.csv"
+        profiles.write_text(PROFILE_HEADER + "gas,g1,m3,UTC,IT,interval\n")
+        store = ReadOnlyProfiles()
+        with pytest.raises(InvalidRequest, match=r"gas/g1 \(m3\) stands in a file"):
+            import_csv(path, store, profiles=profiles)
+        assert store.list_meters() == []
+
+    def test_a_refused_forecast_tells_that_the_readings_are_in(self, path: Path) -> None:
+        path.write_text(HEADER + line() + line("2024-01-01T01:00:00Z", "", "5"))
+        store = NoForecasts()
+        with pytest.raises(InvalidRequest, match="The 1 readings of gas/g1 are written"):
+            import_csv(path, store)
+        assert store.describe(METER).readings == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_can_be_imported(tmp_path: Path, store: InMemoryMeterStore) -> None:
+    # Given
+    pipe = tmp_path / "readings"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_text, args=(HEADER + line(),))
+    writer.start()
+    # When
+    report = import_csv(pipe, store)
+    writer.join()
+    # Then
+    assert report.readings == 1
+
+
+def test_forecast_temperatures_of_one_moment_count_once(
+    path: Path, store: InMemoryMeterStore
+) -> None:
+    later = "2024-01-01T01:00:00Z"
+    path.write_text(HEADER + line() + line(later, "", "5") + line(later, "", "6"))
+    report = import_csv(path, store)
+    assert (report.readings, report.duplicates, report.forecast_temperatures) == (1, 1, 1)

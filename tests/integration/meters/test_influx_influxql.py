@@ -1,0 +1,724 @@
+"""The InfluxQL store on a real InfluxDB 1.x that is stopped, killed, paused and limited.
+
+A history is whole or it is an error: a server that ends a query midway ends its answer in good
+order, with status 200, so every such end is tried here. ``docs/influxdb-faults.md`` tells what
+these tests found.
+"""
+
+import dataclasses
+import socket
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from energy_forecasting.domain.errors import (
+    AuthenticationFailed,
+    ConnectionFailed,
+    DataQualityError,
+    DeadlineExceeded,
+    InvalidRequest,
+    NoDataFound,
+)
+from energy_forecasting.domain.meters import Meter, MeterProfile
+from energy_forecasting.domain.readings import History
+from energy_forecasting.domain.temperature_forecast import TemperatureForecast
+from energy_forecasting.meters.influx import http
+from energy_forecasting.meters.influx.config import InfluxConfig
+from energy_forecasting.meters.influx.store import InfluxMeterStore
+from tests.certificates import Certificates, make_certificates
+from tests.influx_server import InfluxServer, InfluxUser
+from tests.integration.meters.conftest import RealInflux, influxql_config
+from tests.tcp_proxy import TcpProxy
+
+pytestmark = pytest.mark.influxdb
+
+METER = Meter(meter_type="electricity", meter_id="office-1")
+MIDNIGHT = datetime(2024, 3, 1, tzinfo=UTC)
+#: Readings of the large history: more than one question asks for, some 5 MB of answers.
+MINUTES = 115_200
+#: Well inside its first answer, and well beyond the small ones before.
+MIDWAY_BYTES = 500_000
+PATIENCE_S = 20.0
+WRONG = "wr0ng-secret"
+
+Call = Callable[[InfluxMeterStore], object]
+EVERY_CALL: dict[str, Call] = {
+    "check": lambda store: store.check(),
+    "list": lambda store: store.list_meters(),
+    "describe": lambda store: store.describe(METER),
+    "read": lambda store: store.read_history(METER),
+    "read forecast": lambda store: store.read_temperature_forecast(
+        METER, start=MIDNIGHT, end=MIDNIGHT + timedelta(days=1)
+    ),
+    "write": lambda store: store.write_readings(METER, iter([a_day()])),
+}
+every_call = pytest.mark.parametrize("call", EVERY_CALL.values(), ids=EVERY_CALL.keys())
+
+
+@pytest.fixture(autouse=True)
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "_FIRST_WAIT_S", 0.05)
+
+
+def history_of(
+    consumption: list[float], *, start: datetime = MIDNIGHT, step_s: int = 3600
+) -> History:
+    first = np.datetime64(start.replace(tzinfo=None), "s")
+    n = len(consumption)
+    return History(
+        timestamps=first + np.arange(n) * np.timedelta64(step_s, "s"),
+        consumption=np.array(consumption, dtype=np.float64),
+        temperature=10.0 + np.arange(n) % 24 / 4,
+    )
+
+
+def a_day() -> History:
+    return history_of([1 + hour / 7 for hour in range(24)])
+
+
+def large_history() -> History:
+    return history_of([minute / 7 for minute in range(MINUTES)], step_s=60)
+
+
+def is_same(one: History, other: History) -> bool:
+    fields = ("timestamps", "consumption", "temperature")
+    return all(
+        np.array_equal(getattr(one, name), getattr(other, name), equal_nan=True) for name in fields
+    )
+
+
+@contextmanager
+def store_of(config: InfluxConfig) -> Iterator[InfluxMeterStore]:
+    store = InfluxMeterStore(config)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+@contextmanager
+def at_most(seconds: float) -> Iterator[None]:
+    started = time.monotonic()
+    yield
+    assert time.monotonic() - started < seconds
+
+
+@contextmanager
+def reading_beside(store: InfluxMeterStore) -> Iterator[Future[History]]:
+    """Read the meter's history in another thread."""
+    with ThreadPoolExecutor(1) as pool:
+        yield pool.submit(store.read_history, METER)
+
+
+@contextmanager
+def special_server(
+    influxd: str,
+    folder: Path,
+    *,
+    limits: dict[str, int | str] | None = None,
+    row_limit: int = 0,
+    certificates: Certificates | None = None,
+) -> Iterator[InfluxServer]:
+    """Run a server with settings of its own and the database ``meters``."""
+    server = InfluxServer(
+        influxd, folder, limits=limits, row_limit=row_limit, certificates=certificates
+    )
+    try:
+        server.start()
+        server.create_database("meters")
+        yield server
+    finally:
+        server.close()
+
+
+def fill(server: InfluxServer, database: str, history: History) -> None:
+    real = RealInflux(server, database, InfluxMeterStore(influxql_config(server, database)))
+    real.holds(METER, history)
+    real.store.close()
+
+
+@pytest.fixture(scope="module")
+def large(shared_influx_server: InfluxServer) -> Iterator[str]:
+    """Yield a database with the large history."""
+    shared_influx_server.start()
+    shared_influx_server.create_database("large")
+    fill(shared_influx_server, "large", large_history())
+    yield "large"
+    shared_influx_server.start()
+    shared_influx_server.drop_database("large")
+
+
+@dataclasses.dataclass
+class Proxied:
+    """The large history behind a proxy."""
+
+    server: InfluxServer
+    proxy: TcpProxy
+    store: InfluxMeterStore
+
+
+@pytest.fixture
+def proxied(influx_server: InfluxServer, large: str) -> Iterator[Proxied]:
+    with TcpProxy(influx_server.port) as proxy:
+        config = influxql_config(influx_server, large, url=proxy.url, timeout_s=PATIENCE_S)
+        with store_of(config) as store:
+            yield Proxied(influx_server, proxy, store)
+
+
+class TestLogin:
+    @every_call
+    def test_a_wrong_password_is_an_authentication_error_that_hides_it(
+        self, influxql: RealInflux, call: Call
+    ) -> None:
+        config = influxql_config(influxql.server, influxql.database, password=WRONG)
+        with store_of(config) as store, pytest.raises(AuthenticationFailed) as raised:
+            call(store)
+        assert influxql.database in raised.value.message
+        assert WRONG not in repr(raised.value) + str(raised.value.details)
+        assert not raised.value.retryable
+
+    @every_call
+    def test_an_unknown_user_is_an_authentication_error(
+        self, influxql: RealInflux, call: Call
+    ) -> None:
+        config = influxql_config(influxql.server, influxql.database, username="nobody")
+        with store_of(config) as store, pytest.raises(AuthenticationFailed):
+            call(store)
+
+    @every_call
+    def test_a_user_without_a_grant_is_refused_and_sees_no_empty_store(
+        self, influxql: RealInflux, call: Call
+    ) -> None:
+        influxql.holds(METER, a_day())
+        stranger = as_user(influxql.server, influxql.database, influxql.server.stranger)
+        with store_of(stranger) as store, pytest.raises(AuthenticationFailed) as raised:
+            call(store)
+        assert influxql.database in raised.value.message
+
+    def test_a_user_who_may_only_read_reads_and_is_refused_to_write(
+        self, influxql: RealInflux
+    ) -> None:
+        influxql.holds(METER, a_day())
+        reader = as_user(influxql.server, influxql.database, influxql.server.reader)
+        with store_of(reader) as store:
+            assert is_same(store.read_history(METER), a_day())
+            with pytest.raises(AuthenticationFailed, match="write"):
+                store.write_readings(METER, iter([a_day()]))
+
+    def test_no_login_at_all_is_refused(self, influxql: RealInflux) -> None:
+        config = influxql_config(influxql.server, influxql.database, username=None, password=None)
+        with store_of(config) as store, pytest.raises(AuthenticationFailed):
+            store.check()
+
+
+def as_user(server: InfluxServer, database: str, user: InfluxUser) -> InfluxConfig:
+    return influxql_config(server, database, username=user.name, password=user.password)
+
+
+class TestNamesInTheConfiguration:
+    @every_call
+    def test_a_missing_database_is_named_and_is_never_a_store_without_data(
+        self, influx_server: InfluxServer, call: Call
+    ) -> None:
+        config = as_user(influx_server, "no_such_database", influx_server.admin)
+        with store_of(config) as store, pytest.raises(InvalidRequest) as raised:
+            call(store)
+        assert "no_such_database" in raised.value.message
+        assert raised.value.details["field"] == "database"
+
+    def test_who_is_no_administrator_is_not_told_whether_a_database_is_there(
+        self, influx_server: InfluxServer
+    ) -> None:
+        config = influxql_config(influx_server, "no_such_database")
+        with store_of(config) as store, pytest.raises(AuthenticationFailed) as raised:
+            store.read_history(METER)
+        assert "no_such_database" in raised.value.message
+
+    @every_call
+    def test_a_missing_retention_policy_is_named(self, influxql: RealInflux, call: Call) -> None:
+        config = influxql_config(
+            influxql.server, influxql.database, retention_policy="no_such_policy"
+        )
+        with store_of(config) as store, pytest.raises(InvalidRequest) as raised:
+            call(store)
+        assert "no_such_policy" in raised.value.message
+        assert "retention_policy" in raised.value.message
+
+    def test_a_retention_policy_holds_what_is_written_there_only(
+        self, influxql: RealInflux
+    ) -> None:
+        # Given
+        server, database = influxql.server, influxql.database
+        server.ask(
+            f'CREATE RETENTION POLICY "ten years" ON "{database}" DURATION INF REPLICATION 1'
+        )
+        influxql.holds(METER, history_of([1, 2, 3]))
+        with store_of(influxql_config(server, database, retention_policy="ten years")) as store:
+            with pytest.raises(NoDataFound):
+                store.read_history(METER)
+            # When
+            store.write_readings(METER, iter([history_of([10, 20])]))
+            # Then
+            assert store.read_history(METER).consumption.tolist() == [10, 20]
+            assert store.describe(METER).readings == 2
+            assert [each.meter for each in store.list_meters()] == [METER]
+        assert influxql.store.read_history(METER).consumption.tolist() == [1, 2, 3]
+
+    def test_the_default_policy_of_a_database_need_not_be_autogen(
+        self, influx_server: InfluxServer
+    ) -> None:
+        influx_server.create_database("yearly", retention_policy="one year")
+        try:
+            with store_of(influxql_config(influx_server, "yearly")) as store:
+                store.write_readings(METER, iter([a_day()]))
+                assert is_same(store.read_history(METER), a_day())
+        finally:
+            influx_server.drop_database("yearly")
+
+    def test_databases_are_never_mixed_up(self, influxql: RealInflux) -> None:
+        # Given the same meter in two databases, and forecasts in the second
+        server = influxql.server
+        server.create_database("other")
+        try:
+            influxql.holds(METER, history_of([1, 2]))
+            with store_of(influxql_config(server, "other")) as other:
+                other.write_readings(METER, iter([history_of([7, 8, 9])]))
+                other.write_temperature_forecast(METER, forecast())
+                source = {"measurement": "weather_forecast", "field": "degrees", "bucket": "other"}
+                config = influxql_config(server, influxql.database, temperature_forecast=source)
+                # When, Then
+                assert other.read_history(METER).consumption.tolist() == [7, 8, 9]
+                assert influxql.store.read_history(METER).consumption.tolist() == [1, 2]
+                with store_of(config) as store:
+                    assert degrees(store) == [3.5, -4]
+                assert degrees(influxql.store) == []
+        finally:
+            server.drop_database("other")
+
+    @pytest.mark.parametrize(
+        "name",
+        [
+            '"; DROP MEASUREMENT x; --',
+            "' OR '1'='1",
+            "quoted \"twice\" and 'once'",
+            "comma, equals= and blank",
+            "Zähler 電力",
+            "a\\b",
+            "$name",
+            "SELECT",
+        ],
+    )
+    def test_a_hostile_name_stays_a_name(self, influxql: RealInflux, name: str) -> None:
+        # Given
+        config = influxql_config(
+            influxql.server,
+            influxql.database,
+            measurement=name,
+            tags={"meter_id": f"id {name}", "meter_type": f"type {name}"},
+            fields={"consumption": f"used {name}", "temperature": f"warm {name}"},
+            where={f"site {name}": name},
+        )
+        # When
+        with store_of(config) as store:
+            store.write_readings(METER, iter([a_day()]))
+            # Then
+            assert is_same(store.read_history(METER), a_day())
+            assert [each.meter for each in store.list_meters("electricity")] == [METER]
+            assert store.describe(METER).readings == 24
+        measurements = influxql.server.ask("SHOW MEASUREMENTS", database=influxql.database)
+        assert measurements[0]["series"][0]["values"] == [[name]]
+
+
+def forecast() -> TemperatureForecast:
+    hours = np.datetime64(MIDNIGHT.replace(tzinfo=None), "s") + np.arange(2) * np.timedelta64(
+        1, "h"
+    )
+    return TemperatureForecast(timestamps=hours, degrees=np.array([3.5, -4.0]))
+
+
+def degrees(store: InfluxMeterStore) -> list[float]:
+    end = MIDNIGHT + timedelta(days=1)
+    read = store.read_temperature_forecast(METER, start=MIDNIGHT, end=end)
+    return [float(each) for each in read.degrees]
+
+
+class TestValues:
+    def test_whole_numbers_are_numbers(self, influxql: RealInflux) -> None:
+        write(influxql, "consumption=7i", "consumption=8i,temperature=-3i")
+        history = influxql.store.read_history(METER)
+        assert history.consumption.tolist() == [7, 8]
+        np.testing.assert_array_equal(history.temperature, [np.nan, -3])
+
+    def test_a_text_that_is_a_number_is_taken_as_one(self, influxql: RealInflux) -> None:
+        write(influxql, 'consumption="12.5"')  # the answer, CSV, does not tell one from the other
+        assert influxql.store.read_history(METER).consumption.tolist() == [12.5]
+
+    @pytest.mark.parametrize("value", ['"off"', '"1,5"', "true"])
+    def test_a_field_that_holds_no_numbers_is_refused(
+        self, influxql: RealInflux, value: str
+    ) -> None:
+        write(influxql, f"consumption={value}")
+        with pytest.raises(DataQualityError, match="not numbers"):
+            influxql.store.read_history(METER)
+
+    def test_a_value_of_another_kind_is_refused_by_name(self, influxql: RealInflux) -> None:
+        write(influxql, "consumption=7i")
+        with pytest.raises(InvalidRequest, match="type conflict"):
+            influxql.store.write_readings(METER, iter([a_day()]))
+
+    def test_a_temperature_without_consumption_is_no_reading(self, influxql: RealInflux) -> None:
+        write(influxql, "temperature=1", "consumption=5,temperature=2", "temperature=3")
+        history = influxql.store.read_history(METER)
+        assert (history.consumption.tolist(), history.temperature.tolist()) == ([5], [2])
+
+    def test_minutes_may_come_as_the_hours_that_the_server_adds_up(
+        self, influx_server: InfluxServer, large: str
+    ) -> None:
+        # Given
+        minutes = large_history()
+        with store_of(influxql_config(influx_server, large)) as store:
+            # When
+            border = minutes.last - timedelta(days=2)
+            history = store.read_history(METER, whole_hours_before=border)
+        # Then
+        whole = int((border - MIDNIGHT).total_seconds()) // 3600
+        sums = minutes.consumption[: whole * 60].reshape(whole, 60).sum(axis=1)
+        np.testing.assert_allclose(history.consumption[:whole], sums, rtol=1e-12)
+        np.testing.assert_array_equal(
+            history.consumption[whole:], minutes.consumption[whole * 60 :]
+        )
+
+
+def write(influxql: RealInflux, *fields: str) -> None:
+    """Write points of METER an hour apart."""
+    start = int(MIDNIGHT.timestamp())
+    tags = f"meter_id={METER.meter_id},meter_type={METER.meter_type}"
+    lines = (
+        f"energy_consumption,{tags} {each} {start + 3600 * n}" for n, each in enumerate(fields)
+    )
+    influxql.server.write(influxql.database, "\n".join(lines))
+
+
+class TestWhatItCannotHold:
+    def test_an_unusable_reading_is_left_out(self, influxql: RealInflux) -> None:
+        written = influxql.store.write_readings(METER, iter([history_of([1, np.nan, 3])]))
+        history = influxql.store.read_history(METER)
+        assert written == 2
+        assert history.consumption.tolist() == [1, 3]
+
+    def test_a_temperature_that_a_later_reading_lacks_stays(self, influxql: RealInflux) -> None:
+        # Given
+        influxql.store.write_readings(METER, iter([history_of([1, 2])]))
+        without = dataclasses.replace(history_of([5, 6]), temperature=np.full(2, np.nan))
+        # When
+        influxql.store.write_readings(METER, iter([without]))
+        # Then
+        history = influxql.store.read_history(METER)
+        assert history.consumption.tolist() == [5, 6]
+        assert history.temperature.tolist() == [10, 10.25]
+
+    def test_a_write_that_fails_midway_leaves_a_part_and_is_made_whole_by_another(
+        self, influxql: RealInflux
+    ) -> None:
+        # Given
+        def breaking_off() -> Iterator[History]:
+            yield history_of([1, 2])
+            raise OSError("the source broke")
+
+        with pytest.raises(OSError, match="the source broke"):
+            influxql.store.write_readings(METER, breaking_off())
+        assert influxql.store.read_history(METER).consumption.tolist() == [1, 2]
+        # When
+        influxql.store.write_readings(METER, iter([history_of([1, 2, 3])]))
+        # Then
+        assert influxql.store.read_history(METER).consumption.tolist() == [1, 2, 3]
+
+    def test_a_profile_stands_in_the_configuration(self, influxql: RealInflux) -> None:
+        influxql.store.write_profile(METER, MeterProfile())  # as the configuration says
+        with pytest.raises(InvalidRequest, match="configuration"):
+            influxql.store.write_profile(METER, MeterProfile(unit="kWh"))
+
+
+class TestTheServerIsAway:
+    @every_call
+    @pytest.mark.parametrize("end", [InfluxServer.stop, InfluxServer.kill], ids=["stop", "kill"])
+    def test_a_server_that_has_ended_is_a_connection_error_and_the_store_recovers(
+        self, influxql: RealInflux, call: Call, end: Callable[[InfluxServer], None]
+    ) -> None:
+        # Given: a store with open connections
+        influxql.holds(METER, a_day())
+        influxql.store.read_history(METER)
+        # When
+        end(influxql.server)
+        with at_most(5), pytest.raises(ConnectionFailed) as raised:
+            call(influxql.store)
+        assert raised.value.retryable
+        # Then
+        influxql.server.start()
+        call(influxql.store)
+        assert is_same(influxql.store.read_history(METER), a_day())
+
+    @every_call
+    def test_a_paused_server_meets_the_deadline_and_the_store_recovers(
+        self, influxql: RealInflux, call: Call
+    ) -> None:
+        influxql.holds(METER, a_day())
+        config = influxql_config(influxql.server, influxql.database, timeout_s=0.4)
+        with store_of(config) as store:
+            store.read_history(METER)
+            with (
+                influxql.server.paused(),
+                at_most(2),
+                pytest.raises(DeadlineExceeded, match=r"0\.4 s"),
+            ):
+                call(store)
+            call(store)
+            assert is_same(store.read_history(METER), a_day())
+
+    def test_a_check_gives_up_within_seconds_whatever_the_deadline_of_a_call(
+        self, influxql: RealInflux
+    ) -> None:
+        config = influxql_config(influxql.server, influxql.database, timeout_s=60)
+        with store_of(config) as store, influxql.server.paused(), at_most(4):  # noqa: SIM117
+            with pytest.raises(DeadlineExceeded):
+                store.check()
+
+    def test_a_port_that_nobody_listens_on_is_a_connection_error(
+        self, influxql: RealInflux
+    ) -> None:
+        with socket.socket() as unused:
+            unused.bind(("127.0.0.1", 0))
+            config = influxql_config(
+                influxql.server,
+                influxql.database,
+                url=f"http://127.0.0.1:{unused.getsockname()[1]}",
+            )
+            with at_most(5), store_of(config) as store, pytest.raises(ConnectionFailed):
+                store.read_history(METER)
+
+
+class TestMidwayThroughARead:
+    def test_an_undisturbed_read_is_whole(self, proxied: Proxied) -> None:
+        assert is_same(proxied.store.read_history(METER), large_history())
+
+    @pytest.mark.parametrize("end", [InfluxServer.stop, InfluxServer.kill], ids=["stop", "kill"])
+    def test_a_server_that_ends_is_an_error_and_after_its_return_the_read_is_whole(
+        self, proxied: Proxied, end: Callable[[InfluxServer], None]
+    ) -> None:
+        # When
+        with reading_beside(proxied.store) as read:
+            with proxied.proxy.holding_after(MIDWAY_BYTES) as held:
+                assert held.wait(PATIENCE_S)
+                end(proxied.server)
+            # Then
+            with pytest.raises(ConnectionFailed):
+                read.result(PATIENCE_S)
+        proxied.server.start()
+        assert is_same(proxied.store.read_history(METER), large_history())
+
+    @pytest.mark.parametrize("end", [InfluxServer.stop, InfluxServer.kill], ids=["stop", "kill"])
+    def test_a_server_that_is_back_at_once_is_asked_again_and_the_read_is_whole(
+        self, proxied: Proxied, end: Callable[[InfluxServer], None]
+    ) -> None:
+        with reading_beside(proxied.store) as read:
+            with proxied.proxy.holding_after(MIDWAY_BYTES) as held:
+                assert held.wait(PATIENCE_S)
+                end(proxied.server)
+                proxied.server.start()
+            assert is_same(read.result(PATIENCE_S), large_history())
+
+    def test_a_server_that_pauses_meets_the_deadline(
+        self, influx_server: InfluxServer, large: str
+    ) -> None:
+        with TcpProxy(influx_server.port) as proxy:
+            config = influxql_config(influx_server, large, url=proxy.url, timeout_s=1.5)
+            with store_of(config) as store, at_most(4), reading_beside(store) as read:
+                with proxy.holding_after(MIDWAY_BYTES) as held:
+                    assert held.wait(PATIENCE_S)
+                    pause = influx_server.paused()
+                    pause.__enter__()
+                try:
+                    with pytest.raises(DeadlineExceeded, match=r"1\.5 s"):
+                        read.result(PATIENCE_S)
+                finally:
+                    pause.__exit__(None, None, None)
+
+    def test_an_answer_that_drips_meets_the_deadline(
+        self, influx_server: InfluxServer, large: str
+    ) -> None:
+        # Given: no single pause is long enough for a socket's timeout
+        with TcpProxy(influx_server.port) as proxy:
+            proxy.pause_s = 0.02
+            config = influxql_config(influx_server, large, url=proxy.url, timeout_s=1.0)
+            with (
+                at_most(3),
+                store_of(config) as store,
+                pytest.raises(DeadlineExceeded, match="1 s"),
+            ):
+                store.read_history(METER)
+
+    def test_a_query_killed_on_the_server_is_asked_again_and_the_read_is_whole(
+        self, proxied: Proxied
+    ) -> None:
+        with reading_beside(proxied.store) as read:
+            with proxied.proxy.holding_after(MIDWAY_BYTES) as held:
+                assert held.wait(PATIENCE_S)
+                assert kill_queries(proxied.server) == 1
+            assert is_same(read.result(PATIENCE_S), large_history())
+
+    def test_a_query_that_is_always_killed_is_an_error(self, proxied: Proxied) -> None:
+        proxied.proxy.pause_s = 0.001  # else it would be over before it is found
+        with reading_beside(proxied.store) as read:
+            killed = 0
+            while not read.done():
+                killed += kill_queries(proxied.server)
+            with pytest.raises(ConnectionFailed, match=r"\d+ of \d+ readings"):
+                read.result()
+        assert killed >= 3
+
+    def test_a_connection_cut_once_is_mended(self, proxied: Proxied) -> None:
+        proxied.proxy.cut_after_bytes = MIDWAY_BYTES
+        with reading_beside(proxied.store) as read:
+            assert is_same(read.result(PATIENCE_S), large_history())
+
+    def test_a_connection_that_is_always_cut_is_an_error(self, proxied: Proxied) -> None:
+        proxied.proxy.cut_after_bytes = MIDWAY_BYTES
+        proxied.proxy.keeps_cutting = True
+        with pytest.raises(ConnectionFailed):
+            proxied.store.read_history(METER)
+
+
+def kill_queries(server: InfluxServer) -> int:
+    """Kill what reads rows at this moment, as an administrator would; return how many."""
+    killed = 0
+    (running,) = server.ask("SHOW QUERIES")
+    for number, text, *_ in running["series"][0]["values"]:
+        if text.startswith("SELECT consumption"):
+            server.ask(f"KILL QUERY {number}")
+            killed += 1
+    return killed
+
+
+class TestLimitsOfTheServer:
+    @pytest.fixture(autouse=True)
+    def one_attempt(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(http, "_ATTEMPTS", 1)
+
+    def test_a_query_timeout_midway_is_an_error(self, influxd: str, tmp_path: Path) -> None:
+        with special_server(influxd, tmp_path, limits={"query-timeout": "1s"}) as server:
+            self.expect_an_error(server, ConnectionFailed, r"\d+ of \d+ readings")
+
+    def test_a_limit_of_points_is_an_error(self, influxd: str, tmp_path: Path) -> None:
+        with special_server(influxd, tmp_path, limits={"max-select-point": 1000}) as server:
+            self.expect_an_error(server, ConnectionFailed, r"\d+ of \d+ readings")
+
+    def test_a_limit_of_windows_is_an_error_that_names_it(
+        self, influxd: str, tmp_path: Path
+    ) -> None:
+        with special_server(influxd, tmp_path, limits={"max-select-buckets": 2}) as server:
+            fill(server, "meters", large_history())
+            with (
+                store_of(influxql_config(server, "meters")) as store,
+                pytest.raises(InvalidRequest, match="max-select-buckets"),
+            ):
+                store.read_history(METER)
+
+    def test_a_limit_of_rows_is_told_and_does_not_touch_readings(
+        self, influxd: str, tmp_path: Path
+    ) -> None:
+        with special_server(influxd, tmp_path, row_limit=5) as server:
+            fill(server, "meters", a_day())
+            others = [Meter(meter_type="water", meter_id=f"w{number}") for number in range(9)]
+            with store_of(influxql_config(server, "meters")) as store:
+                for other in others:
+                    store.write_readings(other, iter([a_day()]))
+                assert is_same(store.read_history(METER), a_day())
+                with pytest.raises(ConnectionFailed, match="max-row-limit"):
+                    store.list_meters()
+
+    @staticmethod
+    def expect_an_error(server: InfluxServer, kind: type[Exception], match: str) -> None:
+        """Read slowly enough to meet a limit that the server looks after once a second."""
+        fill(server, "meters", large_history())
+        with TcpProxy(server.port) as proxy:
+            proxy.pause_s = 0.002
+            config = influxql_config(server, "meters", url=proxy.url, timeout_s=PATIENCE_S)
+            with store_of(config) as store, pytest.raises(kind, match=match):
+                store.read_history(METER)
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return make_certificates(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture(scope="module")
+def https_server(
+    influxd: str, tmp_path_factory: pytest.TempPathFactory, certificates: Certificates
+) -> Iterator[InfluxServer]:
+    folder = tmp_path_factory.mktemp("influxdb-https")
+    with special_server(influxd, folder, certificates=certificates) as server:
+        fill_https(server, certificates)
+        yield server
+
+
+def fill_https(server: InfluxServer, certificates: Certificates) -> None:
+    with store_of(influxql_config(server, "meters", ca_file=certificates.ca)) as store:
+        store.write_readings(METER, iter([a_day()]))
+
+
+class TestHttps:
+    def test_an_authority_of_ones_own_is_trusted_when_it_is_named(
+        self, https_server: InfluxServer, certificates: Certificates
+    ) -> None:
+        with store_of(influxql_config(https_server, "meters", ca_file=certificates.ca)) as store:
+            assert is_same(store.read_history(METER), a_day())
+
+    @every_call
+    def test_a_certificate_of_an_unknown_authority_is_not_trusted(
+        self, https_server: InfluxServer, call: Call
+    ) -> None:
+        with (
+            store_of(influxql_config(https_server, "meters")) as store,
+            pytest.raises(ConnectionFailed, match="ca_file"),
+        ):
+            call(store)
+
+    def test_a_certificate_of_another_host_is_not_trusted(
+        self, https_server: InfluxServer, certificates: Certificates
+    ) -> None:
+        url = https_server.url.replace("127.0.0.1", "localhost")
+        config = influxql_config(https_server, "meters", url=url, ca_file=certificates.ca)
+        with store_of(config) as store, pytest.raises(ConnectionFailed, match="certificate"):
+            store.check()
+
+    def test_verification_may_be_turned_off(self, https_server: InfluxServer) -> None:
+        with store_of(influxql_config(https_server, "meters", verify_tls=False)) as store:
+            assert is_same(store.read_history(METER), a_day())
+
+    def test_plain_http_to_an_https_port_is_told(self, https_server: InfluxServer) -> None:
+        url = https_server.url.replace("https:", "http:")
+        with (
+            store_of(influxql_config(https_server, "meters", url=url)) as store,
+            pytest.raises(InvalidRequest, match="HTTPS server"),
+        ):
+            store.check()
+
+    def test_https_to_a_plain_port_is_told(self, influxql: RealInflux) -> None:
+        url = influxql.server.url.replace("http:", "https:")
+        config = influxql_config(influxql.server, influxql.database, url=url)
+        with store_of(config) as store, pytest.raises(ConnectionFailed, match="trusted"):
+            store.check()
+
+
+def test_no_password_stands_in_a_command_line(influxql: RealInflux) -> None:
+    influxql.store.check()
+    for process in psutil.process_iter(["cmdline"]):
+        assert influxql.server.member.password not in " ".join(process.info["cmdline"] or [])
