@@ -1,6 +1,7 @@
 """The Flux store against a double that misbehaves in every way a server can."""
 
 import socket
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
@@ -70,6 +71,20 @@ class TestAnswers:
         influx.holds(METER, a_day())
         influx.store.read_history(METER)
         assert influx.double.gzipped_answers == len(QUESTIONS)
+
+    def test_a_server_may_not_pack_them(self, influx: InfluxStore) -> None:
+        influx.double.packs = False
+        influx.holds(METER, a_day())
+        assert_same(influx.store.read_history(METER), a_day())
+
+    @pytest.mark.parametrize("lost", [1, 8, 60])
+    def test_an_answer_that_cannot_be_unpacked_is_an_error(
+        self, influx: InfluxStore, lost: int
+    ) -> None:
+        influx.holds(METER, a_day())
+        influx.double.packed_bytes_lost = lost
+        with pytest.raises(ConnectionFailed, match="cannot be unpacked"):
+            influx.store.read_history(METER)
 
     def test_a_null_is_an_unusable_reading(self, influx: InfluxStore) -> None:
         # Given
@@ -390,6 +405,24 @@ class TestRefusals:
         # When, Then
         assert len(influx.store.read_history(METER)) == 24
         assert len(influx.double.queries) == len(QUESTIONS) + 1
+
+    @pytest.mark.parametrize(
+        "headers", [{}, {"Retry-After": "Wed, 21 Oct 2026 07:28:00 GMT"}, {"Retry-After": "soon"}]
+    )
+    def test_a_busy_server_that_names_no_seconds_is_tried_again_soon(
+        self, influx: InfluxStore, headers: dict[str, str]
+    ) -> None:
+        influx.holds(METER, a_day())
+        influx.double.refusals.append(Refusal(429, "busy", "later", headers))
+        with at_most(4):
+            assert len(influx.store.read_history(METER)) == 24
+
+    def test_a_busy_server_is_given_the_seconds_that_it_asks_for(self, influx: InfluxStore) -> None:
+        influx.holds(METER, a_day())
+        influx.double.refusals.append(Refusal(429, "busy", "later", {"Retry-After": "1"}))
+        started = time.monotonic()
+        assert len(influx.store.read_history(METER)) == 24
+        assert time.monotonic() - started >= 1
 
     def test_a_server_that_stays_busy_is_given_up(self, influx: InfluxStore) -> None:
         busy = Refusal(429, "too many requests", "later", {"Retry-After": "0"})
