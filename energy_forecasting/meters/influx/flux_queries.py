@@ -76,9 +76,45 @@ def newest_query(group: MeterGroup) -> str:
     )
 
 
+def names_query(place: Place | str, column: str, most: int) -> str:
+    """Ask for at most so many values of a tag, or of ``_measurement`` or ``_field``: ``_value``.
+
+    Args:
+        place: some series of a measurement, or the whole of a bucket.
+        column: the tag.
+        most: how many values.
+    """
+    distinct = f"distinct(column: {quoted(column)})"
+    return _schema_pipeline(place, _keep(column), "group()", distinct, f"limit(n: {most})")
+
+
+def tags_query(place: Place, most: int) -> str:
+    """Ask for the columns that tell the series of a measurement apart: ``_value``."""
+    return _schema_pipeline(place, "keys()", _keep("_value"), "distinct()", f"limit(n: {most})")
+
+
+def type_query(place: Place, field: str) -> str:
+    """Ask for one value of a field, which tells its type: ``_value``."""
+    return _pipeline(place, (field,), Span(), "last()", _keep("_value"), "limit(n: 1)")
+
+
 def probe_query(place: Place) -> str:
     """Ask next to nothing: it succeeds when token, organization and bucket are right."""
     return _pipeline(place, (), Span(start=0, end=1), "last()", _keep("_time"))
+
+
+def _schema_pipeline(place: Place | str, *calls: str) -> str:
+    """Write what the storage answers from its index (as ``influxdata/influxdb/schema`` does)."""
+    if isinstance(place, Place):
+        return _pipeline(place, (), Span(), *calls)
+    every = bounded(Span())
+    return "\n  |> ".join(
+        [
+            f"from(bucket: {quoted(place)})",
+            f"range(start: {_time(every.start)}, stop: {_time(every.end)})",
+            *calls,
+        ]
+    )
 
 
 def _pipeline(place: Place, fields: tuple[str, ...], span: Span, *calls: str) -> str:

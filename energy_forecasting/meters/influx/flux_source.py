@@ -24,7 +24,7 @@ from energy_forecasting.domain.readings import Timestamps, Values
 from energy_forecasting.meters.influx.annotated_csv import Records, read_records
 from energy_forecasting.meters.influx.config import InfluxConfig
 from energy_forecasting.meters.influx.deadline import Deadline
-from energy_forecasting.meters.influx.faults import MayPass, shown
+from energy_forecasting.meters.influx.faults import MayPass
 from energy_forecasting.meters.influx.flux_queries import (
     COUNTED,
     HOURLY,
@@ -169,7 +169,7 @@ class FluxSource:
     def ask(self, flux: str, deadline: Deadline) -> list[Records]:
         """Run a query and return the records of its tables."""
         answer = self._http.persistently(lambda: self._send(flux, deadline), deadline)
-        return list(read_records(answer))
+        return list(read_records(answer, self._http.faults.shown))
 
     def close(self) -> None:
         """Close the connections."""
@@ -223,7 +223,7 @@ class FluxSource:
         times: list[Timestamps] = [np.empty(0, dtype="datetime64[s]")]
         values: list[Values] = [np.empty(0)]
         answer = self._http.persistently(lambda: self._send(flux, deadline), deadline)
-        for records in read_records(answer):
+        for records in read_records(answer, self._http.faults.shown):
             times.append(records["_time"].times())
             values.append(records["_value"].numbers())
         return Series(times=np.concatenate(times), values=np.concatenate(values))
@@ -243,17 +243,17 @@ class FluxSource:
         except ApiException as error:
             if error.status:
                 refusal = faults.of_refusal(error.status, error.body, error.headers or {})
-                raise refusal from error
+                raise refusal from None
             # Status 0 is how the client wraps a TLS fault.
-            raise faults.no_trust(str(error.reason)) from error
+            raise faults.no_trust(str(error.reason)) from None
         except HTTPError as error:
-            raise faults.of_transport(error, deadline) from error
+            raise faults.of_transport(error, deadline) from None
 
 
 def _cut_off(field: str, reached: np.datetime64 | None, end: np.datetime64) -> DataQualityError:
     ending = "is empty" if reached is None else f"ends at {reached}"
     return DataQualityError(
-        f"InfluxDB holds field {shown(field)} until {end}, but its answer {ending}; most likely "
+        f"InfluxDB holds field {field} until {end}, but its answer {ending}; most likely "
         "the field changes its type there, which InfluxDB 2.x cannot read in Flux: write it anew "
         "with one type, or let the configuration give database instead of org and bucket (map the "
         "bucket to it, influx v1 dbrp create).",
