@@ -414,11 +414,21 @@ def check_influx_values(values: Mapping[str, object], path: Path) -> InfluxConfi
     Raises:
         InvalidRequest: a key is missing, unknown or wrong; the message never holds a value.
     """
+    if not _is_unicode(values):
+        raise _invalid(path, "it holds half a character, such as \\ud800 alone")
     try:
         return InfluxConfig.model_validate(values)
     except ValidationError as error:
         # The cause is left out on purpose: it may hold the values.
         raise _invalid(path, _what_is_wrong(error)) from None
+
+
+def _is_unicode(values: Mapping[str, object]) -> bool:
+    try:
+        json.dumps(values, ensure_ascii=False, default=str).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _what_is_wrong(error: ValidationError) -> str:

@@ -10,7 +10,7 @@ import json
 import re
 from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Callable, Iterator
-from itertools import takewhile
+from os.path import commonprefix
 from urllib.parse import quote, quote_plus
 
 from energy_forecasting.meters.influx.config import InfluxConfig
@@ -32,6 +32,10 @@ class Discretion:
         forms = {form for secret in _secrets(config) for form in _forms(secret)}
         # A form may hold a shorter one.
         self._forms = sorted(forms, key=lambda form: (-len(form), form))
+        self._tails: dict[str, list[str]] = {}
+        for form in self._forms:
+            tails = self._tails.setdefault(form[:_TELLING_CHARACTERS], [])
+            tails.append(form[_TELLING_CHARACTERS:])
 
     def shown(self, text: object) -> str:
         """Quote text without secrets, escaped and cut, so that it cannot forge a log line."""
@@ -41,8 +45,9 @@ class Discretion:
         hidden = str(told)[:_READ_CHARACTERS]
         for form in self._forms:
             hidden = hidden.replace(form, _MASK)
-        for form in self._forms:
-            hidden = _without_beginnings(hidden, form)
+        for beginning, tails in self._tails.items():
+            before, *pieces = hidden.split(beginning)
+            hidden = before + "".join(_MASK + _after(tails, piece) for piece in pieces)
         return ascii(hidden[:_SHOWN_CHARACTERS])
 
 
@@ -62,13 +67,7 @@ def _forms(secret: str) -> Iterator[str]:
     yield from (b64encode(raw).decode(), urlsafe_b64encode(raw).decode())
 
 
-def _without_beginnings(text: str, secret: str) -> str:
-    beginning, tail = secret[:_TELLING_CHARACTERS], secret[_TELLING_CHARACTERS:]
-    before, *pieces = text.split(beginning)
-    return before + "".join(_MASK + _after(tail, piece) for piece in pieces)
-
-
-def _after(tail: str, text: str) -> str:
-    """Return what follows a secret of which at most ``tail`` is still to come."""
-    same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(tail, text, strict=False)))
+def _after(tails: list[str], text: str) -> str:
+    """Return what follows a secret that goes on like one of the tails, as far as it does."""
+    same = max(len(commonprefix((tail, text))) for tail in tails)  # noqa: RUF071 - no paths
     return _WORD.sub("", text[same:], count=1)

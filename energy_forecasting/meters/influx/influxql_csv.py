@@ -15,6 +15,7 @@ from energy_forecasting.domain.errors import ConnectionFailed, DataQualityError
 #: Makes the error of an answer from the answer.
 Unreadable = Callable[[object], ConnectionFailed]
 
+_SHOWN_BYTES = 100
 _TIME = 2  #: name and tags stand before it
 
 
@@ -35,6 +36,8 @@ def read_columns(answer: bytes, columns: int, unreadable: Unreadable) -> npt.NDA
         raise unreadable(header)
     if not rows.strip():
         return np.empty((columns + 1, 0))
+    if not rows.endswith(b"\n"):  # the last number may lack digits
+        raise unreadable(rows[-_SHOWN_BYTES:])
     # Nulls are empty cells, of which NumPy would make no number.
     filled = rows.replace(b",,", b",nan,").replace(b",\n", b",nan\n").replace(b",,", b",nan,")
     wanted = range(_TIME, _TIME + columns + 1)

@@ -12,7 +12,7 @@ from pydantic import AfterValidator
 
 LONGEST = 256
 
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")  # and half characters
 _TAKEN = {
     *("time", "_time", "_start", "_stop", "_measurement", "_field", "_value"),
     *("_name", "_serieskey", "_tagkey", "_tagvalue", "_fieldkey"),
