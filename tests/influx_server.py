@@ -152,7 +152,10 @@ class InfluxServer:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Let it hang: connections are accepted, nothing is ever answered."""
+        """Let it hang: connections are accepted, nothing is ever answered.
+
+        Tests that are killed with -9 just then leave it paused; nothing else leaves it behind.
+        """
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
         try:

@@ -39,7 +39,7 @@ EVERY_CALL: list[Call] = [
     lambda store: store.read_history(METER),
 ]
 #: What a read without a start asks when all readings fit into one piece.
-QUESTIONS = ["first reading", "counts by week", "consumption", "temperature"]
+QUESTIONS = ["first reading", "last reading", "counts by week", "consumption", "temperature"]
 every_call = pytest.mark.parametrize("call", EVERY_CALL, ids=["check", "list", "describe", "read"])
 
 
