@@ -1,7 +1,8 @@
 """``python -m energy_forecasting COMMAND``: the whole system on this machine, and its meters.
 
 ``run`` starts Redis, a worker and the API, and stops all of it on Ctrl-C; ``demo`` also trains the
-sample meters and shows their forecasts. ``import`` and ``meters`` fill and list the meter store.
+sample meters and shows their forecasts. ``import`` and ``meters`` fill and list the meter store;
+``publish`` writes forecasts to InfluxDB.
 Settings come from the environment, as for the doors.
 """
 
@@ -26,6 +27,10 @@ def main() -> int:
         if arguments.command == "meters":
             return cli.list_meters()
         return cli.import_readings(arguments.readings, arguments.profiles)
+    if arguments.command == "publish":
+        from energy_forecasting import publish_command  # noqa: PLC0415 - see above
+
+        return publish_command.publish(again=arguments.again)
     if os.name != "posix":
         sys.stderr.write(
             "This needs Linux or macOS. On Windows use WSL, or start Redis yourself and then "
@@ -72,6 +77,10 @@ def _parser() -> argparse.ArgumentParser:
     add.add_argument("readings", type=Path, help="meter_type,meter_id,timestamp,consumption,...")
     add.add_argument("--profiles", type=Path, help="meter_type,meter_id,unit,timezone,country,...")
     commands.add_parser("meters", help="list the meters of the configured store")
+    publish = commands.add_parser(
+        "publish", help="write forecasts to InfluxDB, for meters with something new"
+    )
+    publish.add_argument("--again", action="store_true", help="also what is published already")
     return parser
 
 

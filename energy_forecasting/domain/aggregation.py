@@ -18,6 +18,10 @@ from energy_forecasting.domain.resolutions import DAY_S, HOUR_S, Seconds, nomina
 #: A register tells what was used in a gap, not when; over a longer one its habits turn.
 LONGEST_SPREAD_S = 3 * HOUR_S
 
+#: A register that moved in a gap by no more than this share of its changes was silent because
+#: next to nothing was used: programs that report changes only say nothing the whole night.
+_USUAL_CHANGES = 0.95
+
 #: Readings come a little late; a later one follows a gap.
 _JITTER = 1.1
 
@@ -49,7 +53,8 @@ def to_steps(history: History, kind: ReadingKind, step_s: int) -> History:
 
     Amounts add up, rates and temperatures average, registers turn into the differences between
     their readings. A register that falls was reset, which yields a missing value; a few low
-    readings between two high ones are a fault of the transmission and left out.
+    readings between two high ones are a fault of the transmission and left out. One that was
+    silent for hours and then moved by no more than usual had nothing to report.
 
     Args:
         history: readings of any step.
@@ -112,6 +117,7 @@ def _spans(history: History, kind: ReadingKind) -> _Spans:
     if kind is ReadingKind.CUMULATIVE:
         used = np.append(np.diff(value), np.nan)  # the last reading opens what is not yet known
         longest = np.maximum(longest, LONGEST_SPREAD_S)
+        longest = np.where(_was_silent(used), following, longest)
         value = np.where((used < 0) | (following > longest), np.nan, used)
     length = np.where(following <= longest, following, np.minimum(nominal, following))
     kept = length > 0  # two readings that rounding made one
@@ -121,6 +127,17 @@ def _spans(history: History, kind: ReadingKind) -> _Spans:
         value=value[kept],
         temperature=history.temperature[kept],
     )
+
+
+def _was_silent(used: Values) -> npt.NDArray[np.bool_]:
+    """Tell which changes of a register are so small that nothing was missed before them.
+
+    Wherever in its gap such a change belongs, no hour is wrong by more than the register often
+    moves between two readings. What an outage hides is more than that.
+    """
+    moves = used[used > 0]
+    usual = np.quantile(moves, _USUAL_CHANGES) if len(moves) else 0.0
+    return (used >= 0) & (used <= usual)
 
 
 def _without_dips(history: History) -> History:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from energy_forecasting.domain.errors import EnergyForecastingError
+from energy_forecasting.domain.meters import MeterProfile, ReadingKind
 from energy_forecasting.domain.quality import (
     ClockJump,
     Finding,
@@ -43,20 +44,20 @@ _RANK = {severity: rank for rank, severity in enumerate(Severity)}
 
 
 def find(
-    measures: QualityMeasures, objection: EnergyForecastingError | None, unit: str
+    measures: QualityMeasures, objection: EnergyForecastingError | None, profile: MeterProfile
 ) -> list[Finding]:
     """Return the findings, most serious first.
 
     Args:
         measures: of the history.
         objection: what a training refuses the history with; None when it does not.
-        unit: the meter's, printed beside values; empty when unknown.
+        profile: the meter's unit, printed beside values, and what a reading means.
     """
     findings = [
         *_of_length(measures, objection),
-        *_of_time(measures),
+        *_of_time(measures, profile.reading_kind),
         *_of_gaps(measures),
-        *_of_values(measures, unit),
+        *_of_values(measures, profile.unit),
         *_of_temperature(measures),
         *_of_repairs(measures),
     ]
@@ -77,7 +78,7 @@ def _of_length(
         )
 
 
-def _of_time(measures: QualityMeasures) -> Iterator[Finding]:
+def _of_time(measures: QualityMeasures, kind: ReadingKind) -> Iterator[Finding]:
     if measures.looks_cumulative:
         yield _finding(
             FindingCode.LOOKS_CUMULATIVE,
@@ -94,7 +95,8 @@ def _of_time(measures: QualityMeasures) -> Iterator[Finding]:
             f"{count(measures.duplicates, 'reading')} repeated a timestamp; the last one given "
             "was kept.",
         )
-    if measures.off_beat_share > WARNING_OFF_BEAT_SHARE:
+    # A register may be read at any moment; many are reported only when they change.
+    if kind is not ReadingKind.CUMULATIVE and measures.off_beat_share > WARNING_OFF_BEAT_SHARE:
         yield _finding(
             FindingCode.IRREGULAR_STEPS,
             Severity.WARNING,

@@ -110,7 +110,7 @@ def examine(
     hourly = to_hourly(history, profile.reading_kind)
     measures = _measures(history, hourly, profile, duplicates)
     objection = _objection(history, hourly, profile, measures, limits)
-    findings = find(measures, objection, profile.unit)
+    findings = find(measures, objection, profile)
     if objection is not None:
         verdict, reason = Verdict.UNUSABLE, objection.message
     elif any(finding.severity is not Severity.INFO for finding in findings):

@@ -36,6 +36,14 @@ def string(text: str) -> str:
     return "'" + _escaped(text, "'") + "'"
 
 
+def source(place: Place) -> str:
+    """Write a measurement, with its retention policy where one is named."""
+    measurement = identifier(place.measurement)
+    if place.retention_policy is None:
+        return measurement
+    return f"{identifier(place.retention_policy)}.{measurement}"
+
+
 def values_query(place: Place, fields: tuple[str, ...], span: Span) -> str:
     """Ask for the rows that have a value in at least one of the fields."""
     return _select(", ".join(map(identifier, fields)), place, span)
@@ -75,15 +83,12 @@ def aggregate(function: Literal["count", "sum", "mean"], field: str) -> str:
 
 def _select(what: str, place: Place, span: Span) -> str:
     span = bounded(span)
-    source = identifier(place.measurement)
-    if place.retention_policy is not None:
-        source = f"{identifier(place.retention_policy)}.{source}"
     conditions = [
         *(f"{identifier(tag)} = {string(value)}" for tag, value in place.tags),
         f"time >= {_time(span.start)}",
         f"time < {_time(span.end)}",
     ]
-    return f"SELECT {what} FROM {source} WHERE {' AND '.join(conditions)}"  # noqa: S608 - quoted
+    return f"SELECT {what} FROM {source(place)} WHERE {' AND '.join(conditions)}"  # noqa: S608 - quoted
 
 
 def _escaped(text: str, quote: str) -> str:

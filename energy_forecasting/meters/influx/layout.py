@@ -162,14 +162,16 @@ class Layout:
         self, schema: InfluxSchema, meter: Meter, named: str | InfluxMeter | None
     ) -> MeterPlace:
         place, consumption = self._container(schema), schema.fields.consumption
-        if schema.tags.meter_type is not None:
-            place = place.narrowed(schema.tags.meter_type, meter.meter_type)
         if isinstance(named, InfluxMeter):
-            for tag, value in named.tags.items():
-                place = place.narrowed(tag, value)
+            own = tuple(named.tags.items())
+            measurement = named.measurement or place.measurement
+            place = replace(place, measurement=measurement, tags=(*place.tags, *own))
             consumption = named.consumption or consumption
-        elif schema.tags.meter_id is not None:
-            place = place.narrowed(schema.tags.meter_id, named or meter.meter_id)
+        else:
+            if schema.tags.meter_type is not None:
+                place = place.narrowed(schema.tags.meter_type, meter.meter_type)
+            if schema.tags.meter_id is not None:
+                place = place.narrowed(schema.tags.meter_id, named or meter.meter_id)
         return MeterPlace(
             meter=meter,
             profile=schema.profile,

@@ -19,6 +19,7 @@ KINDS = list(ReadingKind)
 FINE = [minutes for minutes in SUPPORTED_MINUTES if minutes <= 60]
 COARSE = [minutes for minutes in SUPPORTED_MINUTES if minutes > 60]
 DAYS = 6
+START = np.datetime64("2024-03-04T00:00", "s")
 
 
 def readings(values: Values, minutes: int, *, start: str = "2024-03-04T00:00") -> History:
@@ -53,10 +54,25 @@ def without(history: History, rows: list[int]) -> History:
     )
 
 
+def at_minutes(minutes: npt.NDArray[np.int64], values: Values) -> History:
+    """Return readings at odd minutes after ``START``."""
+    return History(
+        timestamps=START + minutes.astype("timedelta64[m]"),
+        consumption=values,
+        temperature=np.full(len(values), np.nan),
+    )
+
+
+def known_hours(hourly: History) -> dict[int, float]:
+    """Return the known hours after ``START`` with their values."""
+    hours = ((hourly.timestamps - START) / HOUR).astype(int)
+    known = np.isfinite(hourly.consumption)
+    return dict(zip(hours[known].tolist(), hourly.consumption[known].tolist(), strict=True))
+
+
 def hours_of(history: History) -> Values:
     """Return the hours of the six days, NaN where there is none."""
-    start = np.datetime64("2024-03-04T00:00", "s")
-    hours = ((history.timestamps - start) / HOUR).astype(int)
+    hours = ((history.timestamps - START) / HOUR).astype(int)
     values = np.full(DAYS * 24, np.nan)
     inside = hours < DAYS * 24
     values[hours[inside]] = history.consumption[inside]
@@ -134,6 +150,39 @@ class TestRegisters:
         assert np.flatnonzero(np.isnan(hourly)).tolist() == [20, 21, 22, 23, 24, 25]
         by_hour = amounts.reshape(-1, 4).sum(axis=1)
         np.testing.assert_allclose(hourly[26:], by_hour[26:])
+
+    def test_a_register_that_reports_only_changes_used_nothing_while_it_was_silent(self) -> None:
+        # Given a water meter that counts litres, is used by day and reports when it has moved
+        generator = np.random.default_rng(3)
+        litres = generator.integers(1, 9, (DAYS, 24 * 60)) * (generator.random((DAYS, 1440)) < 0.1)
+        litres[:, 23 * 60 :] = litres[:, : 6 * 60] = 0
+        litres[:, 6 * 60] = 5
+        minutes = np.flatnonzero(litres.reshape(-1))
+        counts = np.cumsum(litres.reshape(-1)[minutes]).astype(float)
+        # When one of its days is not reported at all
+        outage = minutes // 1440 == 3
+        history = at_minutes(minutes[~outage], counts[~outage])
+        hourly = to_hourly(history, ReadingKind.CUMULATIVE)
+        # Then its nights are known to be next to nothing, and only the outage is missing
+        by_hour = litres.reshape(-1, 60).sum(axis=1)
+        known = known_hours(hourly)
+        missing = set(range(DAYS * 24)) - set(known)
+        before_the_first, after_the_last = set(range(6)), {DAYS * 24 - 1}
+        assert set(range(3 * 24, 4 * 24)) <= missing
+        assert missing - before_the_first - after_the_last <= set(range(70, 103))
+        error = [known[hour] - by_hour[hour] for hour in known]
+        assert np.abs(error).max() <= 8
+
+    def test_a_silence_that_hides_half_a_day_stays_a_gap(self) -> None:
+        # Given pulses of a litre at odd moments, and half a day of them lost
+        generator = np.random.default_rng(4)
+        minutes = np.cumsum(generator.integers(5, 40, 400))
+        counts = np.arange(len(minutes), dtype=float)
+        lost = (minutes >= 5000) & (minutes < 5720)
+        # When
+        hourly = to_hourly(at_minutes(minutes[~lost], counts[~lost]), ReadingKind.CUMULATIVE)
+        # Then
+        assert set(range(84, 95)) <= set(range(1, 100)) - set(known_hours(hourly))
 
     @pytest.mark.parametrize("minutes", [5, 15, 60, 120, 1440])
     def test_a_reset_costs_its_step_and_nothing_else(self, minutes: int) -> None:

@@ -317,6 +317,10 @@ def test_quarter_hours_are_measured_by_the_hour_and_late_stamps_are_found() -> N
     assert report.off_beat_share == pytest.approx(0.1, abs=0.001)
     assert report.missing_hours == 0
     assert FindingCode.IRREGULAR_STEPS in codes(report)
+    # But a register may be read at any moment
+    register = replace(history, consumption=np.cumsum(np.abs(history.consumption)))
+    cumulative = replace(PROFILE, reading_kind=ReadingKind.CUMULATIVE)
+    assert FindingCode.IRREGULAR_STEPS not in codes(quality_report(register, cumulative))
 
 
 def test_duplicates_are_told_when_the_caller_knows_them(make_history: HistoryFactory) -> None:
