@@ -393,6 +393,8 @@ def test_no_password_is_logged_or_stands_in_a_command_line(
     monkeypatch.setattr(http, "_FIRST_WAIT_S", 0.05)
     influxql.holds(METER, a_day())
     caplog.set_level(logging.DEBUG)
+    # influxdb-client, wherever it was used before, quietens it for the whole process.
+    caplog.set_level(logging.DEBUG, logger="urllib3")
     password = influxql.server.member.password
     header = base64.b64encode(f"{influxql.server.member.name}:{password}".encode()).decode()
     # When
