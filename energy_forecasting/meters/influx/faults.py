@@ -220,6 +220,11 @@ class FaultReader:
             # Not followed, as it would carry the credentials elsewhere.
             target = self.shown(_origin(headers.get("Location") or ""))
             return f"it points to {target}; write the address that answers in url"
+        if "partial write" in told:
+            return (
+                "it has taken only the points that fit; see to what it names, a field's type or "
+                "the retention period, and write them again"
+            )
         flux = self._config.dialect is Dialect.FLUX
         speaks = "2.x with Flux" if flux else "with InfluxQL at /query"
         return f"check that the url leads to InfluxDB {speaks}, and the names in the configuration"

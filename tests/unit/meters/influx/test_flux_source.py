@@ -140,6 +140,18 @@ class TestHours:
         assert sums.counts.tolist() == [12, 15]
         np.testing.assert_array_equal(sums.temperature, [np.nan, 6])
 
+    def test_readings_that_arrive_meanwhile_do_not_mix_hours_up(
+        self, source: FluxSource, answers: Answers
+    ) -> None:
+        # Given: an hour that was summed and not yet counted, and one that was only counted
+        answers.to("fn: sum", "_time:time _value:double", [(at(1), "10"), (at(3), "30")])
+        answers.to("fn: count", "_time:time _value:long", [(at(2), "2"), (at(3), "3")])
+        # When
+        sums = source.hour_sums(PLACE, ("kWh", None), DAY, Deadline(5))
+        # Then
+        assert seconds(sums.hours) == [3600, 10_800]
+        assert sums.counts.tolist() == [0, 3]
+
     def test_an_hour_is_named_by_its_start(self, source: FluxSource, answers: Answers) -> None:
         # Given: a span from twenty past one on
         for function in ("sum", "mean"):
