@@ -97,7 +97,7 @@ class TestTheServerIsAway:
         influxql.store.read_history(METER)
         # When
         end(influxql.server)
-        with at_most(5), pytest.raises(ConnectionFailed) as raised:
+        with at_most(5), pytest.raises(ConnectionFailed, match="Connection refused") as raised:
             call(influxql.store)
         assert raised.value.retryable
         # Then
