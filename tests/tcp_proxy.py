@@ -23,9 +23,14 @@ _JOIN_LIMIT_S = 5.0
 
 
 class TcpProxy:
-    """Forwards connections to a port; what it does to answers may be changed at any time."""
+    """Forwards connections to a port; what it does to answers may be changed at any time.
 
-    def __init__(self, target_port: int) -> None:
+    Args:
+        target_port: of the server.
+        port: where clients connect; 0: any that is free.
+    """
+
+    def __init__(self, target_port: int, *, port: int = 0) -> None:
         self.target_port = target_port
         #: Pause after each 4 kB of an answer.
         self.pause_s = 0.0
@@ -39,7 +44,7 @@ class TcpProxy:
         self._lock = threading.Lock()
         self._sockets: set[socket.socket] = set()
         self._threads: list[threading.Thread] = []
-        self._listener = socket.create_server((LOOPBACK, 0))
+        self._listener = socket.create_server((LOOPBACK, port))
         self.port = int(self._listener.getsockname()[1])
 
     @property
@@ -73,7 +78,7 @@ class TcpProxy:
 
     @contextmanager
     def holding_after(self, byte_count: int) -> Iterator[threading.Event]:
-        """Hold the answer once so many bytes have passed; go on when the block ends.
+        """Hold answers once so many bytes have passed; go on when the block ends.
 
         Yields what is set as soon as an answer is held.
         """
@@ -117,10 +122,10 @@ class TcpProxy:
                 if self._is_time_to_cut(len(piece)):
                     _reset(client)
                     break
-                client.sendall(piece)
                 if self._is_time_to_hold(len(piece)):
                     self._is_holding.set()
                     self._may_go_on.wait()
+                client.sendall(piece)
                 if self.pause_s:
                     time.sleep(self.pause_s)
         _close(client)

@@ -24,7 +24,11 @@ from energy_forecasting.domain.meters import Meter, MeterProfile, MeterSummary, 
 from energy_forecasting.domain.model_card import ModelCard
 from energy_forecasting.domain.monitoring import LiveRecord
 from energy_forecasting.domain.readings import HOUR, History, Values, to_datetime64
-from energy_forecasting.domain.resolutions import checked_resolution, found_resolution
+from energy_forecasting.domain.resolutions import (
+    FINE_READINGS,
+    checked_resolution,
+    found_resolution,
+)
 from energy_forecasting.forecasting.explaining.explanation import Explanation
 from energy_forecasting.forecasting.forecaster import Forecaster
 from energy_forecasting.forecasting.grid import mean_by_hour
@@ -196,7 +200,9 @@ class ForecastService:
             until = asked.start + closing
         meter = Meter(meter_type=forecaster.card.meter_type, meter_id=forecaster.card.meter_id)
         start = forecaster.needs_from(until) - LONGEST_STEP
-        return self._meters.read_history(meter, start=start, end=until)
+        return self._meters.read_history(
+            meter, start=start, end=until, whole_hours_before=until - FINE_READINGS
+        )
 
     def _stored_temperature(self, meter: Meter, horizon: Horizon) -> Values:
         """Return what the store forecasts for each hour of a horizon, NaN where nothing."""

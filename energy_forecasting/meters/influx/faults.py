@@ -8,6 +8,7 @@ from urllib3.exceptions import (
     ConnectTimeoutError,
     HTTPError,
     LocationParseError,
+    NewConnectionError,
     ReadTimeoutError,
     SSLError,
 )
@@ -67,7 +68,7 @@ class FaultReader:
                 "configuration.",
                 field="url",
             )
-        reason = "no answer" if isinstance(error, ConnectTimeoutError) else self.shown(error)
+        reason = self._reason(error)
         return MayPass(
             ConnectionFailed(
                 f"InfluxDB at {self._url} cannot be reached: {reason}; check that it runs "
@@ -176,6 +177,11 @@ class FaultReader:
             version=version,
         )
 
+    def _reason(self, error: HTTPError) -> str:
+        if isinstance(error, NewConnectionError):  # refused, or a name that nobody knows
+            return self.shown(str(error).partition(": ")[2])
+        return "no answer" if isinstance(error, ConnectTimeoutError) else self.shown(error)
+
     def _not_allowed(self, answer: str) -> AuthenticationFailed:
         config = self._config
         if config.dialect is Dialect.FLUX:
@@ -220,6 +226,11 @@ class FaultReader:
             # Not followed, as it would carry the credentials elsewhere.
             target = self.shown(_origin(headers.get("Location") or ""))
             return f"it points to {target}; write the address that answers in url"
+        if "partial write" in told:
+            return (
+                "it has taken only the points that fit; see to what it names, a field's type or "
+                "the retention period, and write them again"
+            )
         flux = self._config.dialect is Dialect.FLUX
         speaks = "2.x with Flux" if flux else "with InfluxQL at /query"
         return f"check that the url leads to InfluxDB {speaks}, and the names in the configuration"
