@@ -211,7 +211,7 @@ def test_a_short_token_is_no_version(echo: EchoServer, place: str) -> None:
 
 def test_no_library_is_told_to_print_headers(echo: EchoServer) -> None:
     store = InfluxMeterStore(config_of(FORMS["flux"], echo.url))
-    assert store._source._client.api_client.configuration.debug is False  # type: ignore[attr-defined]
+    assert not store._source._client.api_client.configuration.debug  # type: ignore[attr-defined]
     assert HTTPConnection.debuglevel == 0
     store.close()
 
