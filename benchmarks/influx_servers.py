@@ -75,7 +75,7 @@ def _pivoted(tables: list[Table]) -> bytes:
     times: dict[Any, dict[str, Any]] = defaultdict(dict)
     for table in tables:
         for row in table.rows:
-            times[row["_time"]][str(row["_field"])] = row["_value"]
+            times[row["_time"]][str(table.key["_field"])] = row["_value"]
     fields = sorted({name for row in times.values() for name in row})
     labels = ["_start", "_stop", "_time", "_measurement", "meter_id", "meter_type", *fields]
     kinds = ["dateTime:RFC3339"] * 3 + ["string"] * 3 + ["double"] * len(fields)

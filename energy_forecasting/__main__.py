@@ -2,7 +2,8 @@
 
 ``run`` starts Redis, a worker and the API, and stops all of it on Ctrl-C; ``demo`` also trains the
 sample meters and shows their forecasts. ``import`` and ``meters`` fill and list the meter store;
-``doctor`` connects to it, says what it found and what to write in the configuration.
+``doctor`` connects to it, says what it found and what to write in the configuration; ``publish``
+writes forecasts to InfluxDB.
 Settings come from the environment, as for the doors.
 """
 
@@ -28,9 +29,13 @@ def main() -> int:
             return cli.list_meters()
         return cli.import_readings(arguments.readings, arguments.profiles)
     if arguments.command == "doctor":
-        from energy_forecasting import doctor_cli  # noqa: PLC0415 - see above
+        from energy_forecasting import doctor_command  # noqa: PLC0415 - see above
 
-        return doctor_cli.examine(arguments)
+        return doctor_command.examine(arguments)
+    if arguments.command == "publish":
+        from energy_forecasting import publish_command  # noqa: PLC0415 - see above
+
+        return publish_command.publish(again=arguments.again)
     if os.name != "posix":
         sys.stderr.write(
             "This needs Linux or macOS. On Windows use WSL, or start Redis yourself and then "
@@ -78,6 +83,10 @@ def _parser() -> argparse.ArgumentParser:
     add.add_argument("--profiles", type=Path, help="meter_type,meter_id,unit,timezone,country,...")
     commands.add_parser("meters", help="list the meters of the configured store")
     _add_doctor(commands)
+    publish = commands.add_parser(
+        "publish", help="write forecasts to InfluxDB, for meters with something new"
+    )
+    publish.add_argument("--again", action="store_true", help="also what is published already")
     return parser
 
 

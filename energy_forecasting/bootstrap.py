@@ -6,6 +6,7 @@ from datetime import timedelta
 from functools import lru_cache
 
 import redis
+import structlog
 from dramatiq.brokers.redis import RedisBroker
 
 from energy_forecasting import __version__
@@ -13,22 +14,37 @@ from energy_forecasting.api.services import ApiServices
 from energy_forecasting.domain.errors import InvalidRequest
 from energy_forecasting.domain.quality import QualityLimits
 from energy_forecasting.logs import configure_logging
-from energy_forecasting.meters.influx.config import load_influx_config
+from energy_forecasting.meters.forecast_sink import ForecastSink
+from energy_forecasting.meters.influx.config import InfluxConfig, load_influx_config
+from energy_forecasting.meters.influx.forecast_sink import InfluxForecastSink
+from energy_forecasting.meters.influx.http import InfluxHttp
 from energy_forecasting.meters.sqlite import SqliteMeterStore
 from energy_forecasting.meters.store import MeterStore
 from energy_forecasting.registry.base_registry import BaseRegistry
 from energy_forecasting.registry.model_registry import ModelRegistry
+from energy_forecasting.serving.forecast_publisher import ForecastPublisher
+from energy_forecasting.serving.forecast_service import ForecastService
 from energy_forecasting.settings import Settings, WrongSetting, read_settings
 from energy_forecasting.tasks.actor import TrainingMiddleware
 from energy_forecasting.tasks.admission import AdmissionDesk
 from energy_forecasting.tasks.base_building import BaseBuilder
+from energy_forecasting.tasks.forecast_marks import RedisForecastMarks
+from energy_forecasting.tasks.forecast_publishing import ForecastPublishing
 from energy_forecasting.tasks.pipeline import TrainingPipeline
+from energy_forecasting.tasks.publishing_right import PublishingRight
 from energy_forecasting.tasks.queue import TrainingQueue, redis_broker
 from energy_forecasting.tasks.reconciler import Reconciler
 from energy_forecasting.tasks.redis_client import api_redis, worker_redis
 from energy_forecasting.tasks.task_store import TaskStore
 from energy_forecasting.tasks.trainers import TrainerLimits, TrainerPool
 from energy_forecasting.tasks.workers import WorkerHeart, WorkerRegistry
+
+NOWHERE_TO_PUBLISH = (
+    "Forecasts are published to InfluxDB, and the meters are in the embedded store; there is "
+    "nowhere to publish to. Configure InfluxDB in config/influxdb_config.json."
+)
+
+logger = structlog.get_logger("bootstrap")
 
 
 @lru_cache(maxsize=1)
@@ -50,29 +66,65 @@ def start_logging(current: Settings) -> None:
     )
 
 
-def meter_store(current: Settings) -> MeterStore:
-    """Return InfluxDB when it is configured or asked for, else the embedded store.
+def influx_config(current: Settings) -> InfluxConfig | None:
+    """Return how InfluxDB is reached; None where the embedded store serves.
 
     A wrong configuration ends the process with a sentence that names file and key.
     """
-    if current.meter_store != "sqlite":
-        try:
-            config = load_influx_config(current.influxdb_config, os.environ)
-        except InvalidRequest as wrong:
-            raise SystemExit(wrong.message) from wrong
-        if config is not None:
-            from energy_forecasting.meters.influx.store import (  # noqa: PLC0415 - slow to import
-                InfluxMeterStore,
-            )
+    if current.meter_store == "sqlite":
+        return None
+    try:
+        config = load_influx_config(current.influxdb_config, os.environ)
+    except InvalidRequest as wrong:
+        raise SystemExit(wrong.message) from wrong
+    if config is None and current.meter_store == "influxdb":
+        raise SystemExit(
+            f"METER_STORE=influxdb, but neither {current.influxdb_config} nor INFLUXDB_URL is "
+            "there. "
+            "Copy config/influxdb_config.example.json and fill it in."
+        )
+    return config
 
-            return InfluxMeterStore(config)
-        if current.meter_store == "influxdb":
-            raise SystemExit(
-                f"METER_STORE=influxdb, but neither {current.influxdb_config} nor INFLUXDB_URL is "
-                "there. "
-                "Copy config/influxdb_config.example.json and fill it in."
-            )
-    return SqliteMeterStore(current.sqlite_path)
+
+def meter_store(current: Settings) -> MeterStore:
+    """Return InfluxDB when it is configured or asked for, else the embedded store."""
+    config = influx_config(current)
+    if config is None:
+        return SqliteMeterStore(current.sqlite_path)
+    from energy_forecasting.meters.influx.store import (  # noqa: PLC0415 - slow to import
+        InfluxMeterStore,
+    )
+
+    return InfluxMeterStore(config)
+
+
+def forecast_sink(current: Settings) -> ForecastSink | None:
+    """Return where forecasts are published to; None where the embedded store serves."""
+    config = influx_config(current)
+    if config is None:
+        return None
+    return InfluxForecastSink(
+        InfluxHttp(config),
+        url=config.url,
+        container=config.forecasts.bucket or config.container,
+        measurement=config.forecasts.measurement,
+        timeout_s=config.timeout_s,
+    )
+
+
+def forecast_publisher(
+    current: Settings, client: redis.Redis, meters: MeterStore, sink: ForecastSink
+) -> ForecastPublisher:
+    """Return what publishes the champions' forecasts."""
+    models = model_registry(current)
+    return ForecastPublisher(
+        forecasts=ForecastService(models, meters),
+        models=models,
+        meters=meters,
+        sink=sink,
+        marks=RedisForecastMarks(client, url=current.redis_url),
+        horizon_hours=current.publish_horizon_hours,
+    )
 
 
 def quality_limits(current: Settings) -> QualityLimits:
@@ -116,7 +168,10 @@ def api_services(current: Settings) -> ApiServices:
 
 
 class WorkerRuntime:
-    """What lives as long as a worker process: trainers, heart, reconciler, pipeline."""
+    """What lives as long as a worker process: trainers, heart, reconciler, pipeline.
+
+    And, where PUBLISH_FORECASTS_MINUTES asks for it, what publishes forecasts.
+    """
 
     def __init__(
         self,
@@ -147,6 +202,8 @@ class WorkerRuntime:
         self._reconciler = Reconciler(
             client, store, queue, url=current.redis_url, max_losses=current.max_worker_losses
         )
+        self._sink = forecast_sink(current) if current.publish_forecasts_minutes else None
+        self._publishing = self._build_publishing(current, client)
         models = model_registry(current)
         self.pipeline = TrainingPipeline(
             store=store,
@@ -173,13 +230,33 @@ class WorkerRuntime:
         self._trainers.start()
         self._heart.start()
         self._reconciler.start()
+        if self._publishing is not None:
+            self._publishing.start()
 
     def close(self) -> None:
         """Stop everything, trainers last to be asked and first to be killed."""
         self._reconciler.stop()
+        if self._publishing is not None:
+            self._publishing.stop()
         self._trainers.close()
         self._heart.stop()
         self._meters.close()
+        if self._sink is not None:
+            self._sink.close()
+
+    def _build_publishing(
+        self, current: Settings, client: redis.Redis
+    ) -> ForecastPublishing | None:
+        if not current.publish_forecasts_minutes:
+            return None
+        if self._sink is None:
+            logger.error("PUBLISH_FORECASTS_MINUTES has no effect", reason=NOWHERE_TO_PUBLISH)
+            return None
+        return ForecastPublishing(
+            forecast_publisher(current, client, self._meters, self._sink),
+            PublishingRight(client, url=current.redis_url),
+            every_s=60 * current.publish_forecasts_minutes,
+        )
 
 
 def training_middleware(current: Settings, broker: RedisBroker) -> TrainingMiddleware:

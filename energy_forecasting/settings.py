@@ -11,6 +11,7 @@ from typing import Literal
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
+from energy_forecasting.domain.horizons import MAX_HORIZON_HOURS
 from energy_forecasting.domain.meters import DEFAULT_METER_TYPES
 from energy_forecasting.forecasting.recipe import LONGEST_HISTORY_DAYS
 
@@ -95,6 +96,20 @@ class Settings(BaseSettings):
     )
     model_versions_kept: int = Field(
         5, ge=1, description="Versions kept per meter, the champion included"
+    )
+
+    publish_forecasts_minutes: float = Field(
+        0,
+        ge=0,
+        le=7 * 24 * 60,
+        description="Every so many minutes a worker writes forecasts to InfluxDB, for meters with "
+        "new readings or a new model (see docs/grafana.md); 0: not at all",
+    )
+    publish_horizon_hours: int = Field(
+        MAX_HORIZON_HOURS,
+        ge=1,
+        le=MAX_HORIZON_HOURS,
+        description="Hours ahead of the last reading that are published",
     )
 
     worker_processes: int = Field(1, ge=1, le=64, description="Dramatiq processes per worker")

@@ -37,6 +37,10 @@ class RealRedis:
         wait_until(lambda: _answers(client), within_s=10)
         client.close()
 
+    def files(self) -> list[Path]:
+        """Return what it keeps on disk: every command that changed something."""
+        return [path for path in self._folder.rglob("*") if path.is_file()]
+
     def stop(self) -> None:
         if self._server is not None:
             self._server.terminate()

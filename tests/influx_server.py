@@ -144,9 +144,18 @@ class InfluxServer:
         self.stop()
         self._http.close()
 
+    def move(self) -> None:
+        """Start again on another port, so that something else may take this one."""
+        self.stop()
+        self.port = any_free_port()
+        self.start()
+
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Let it hang: connections are accepted, nothing is ever answered."""
+        """Let it hang: connections are accepted, nothing is ever answered.
+
+        Tests that are killed with -9 just then leave it paused; nothing else leaves it behind.
+        """
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
         try:

@@ -23,9 +23,14 @@ _JOIN_LIMIT_S = 5.0
 
 
 class TcpProxy:
-    """Forwards connections to a port; what it does to answers may be changed at any time."""
+    """Forwards connections to a port; what it does to answers may be changed at any time.
 
-    def __init__(self, target_port: int) -> None:
+    Args:
+        target_port: of the server.
+        port: where clients connect; 0: any that is free.
+    """
+
+    def __init__(self, target_port: int, *, port: int = 0) -> None:
         self.target_port = target_port
         #: Pause after each 4 kB of an answer.
         self.pause_s = 0.0
@@ -39,7 +44,7 @@ class TcpProxy:
         self._lock = threading.Lock()
         self._sockets: set[socket.socket] = set()
         self._threads: list[threading.Thread] = []
-        self._listener = socket.create_server((LOOPBACK, 0))
+        self._listener = socket.create_server((LOOPBACK, port))
         self.port = int(self._listener.getsockname()[1])
 
     @property

@@ -9,13 +9,13 @@ from fastapi_offline import FastAPIOffline
 
 from energy_forecasting import __version__
 from energy_forecasting.api.error_handlers import add_error_handlers
-from energy_forecasting.api.forecast_service import ForecastService
 from energy_forecasting.api.middleware import OptionalTrailingSlash, RequestContext
 from energy_forecasting.api.readings_intake import ReadingsIntake
 from energy_forecasting.api.routes import forecast, health, meters, models, readings, training
 from energy_forecasting.api.schemas import ErrorAnswer
 from energy_forecasting.api.services import ApiServices
 from energy_forecasting.api.store_probe import StoreProbe
+from energy_forecasting.serving.forecast_service import ForecastService
 
 DESCRIPTION = """
 Trains, tunes and calibrates a forecaster for every utility meter.

@@ -4,7 +4,6 @@ from typing import Annotated, cast
 
 from fastapi import Depends, Path, Request
 
-from energy_forecasting.api.forecast_service import ForecastService
 from energy_forecasting.api.readings_intake import ReadingsIntake
 from energy_forecasting.api.services import ApiServices
 from energy_forecasting.api.store_probe import StoreProbe
@@ -13,6 +12,7 @@ from energy_forecasting.domain.errors import InvalidRequest
 from energy_forecasting.domain.meters import Meter
 from energy_forecasting.meters.store import MeterStore
 from energy_forecasting.registry.model_registry import ModelRegistry
+from energy_forecasting.serving.forecast_service import ForecastService
 from energy_forecasting.tasks.task_store import TaskStore
 
 

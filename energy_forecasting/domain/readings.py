@@ -81,10 +81,18 @@ class History:
     def before(self, moment: datetime) -> "History":
         """Return the readings strictly before an aware moment."""
         end = int(np.searchsorted(self.timestamps, to_datetime64(moment), side="left"))
+        return self._part(slice(end))
+
+    def since(self, moment: datetime) -> "History":
+        """Return the readings at an aware moment and later."""
+        first = int(np.searchsorted(self.timestamps, to_datetime64(moment), side="left"))
+        return self._part(slice(first, None))
+
+    def _part(self, part: slice) -> "History":
         return History(
-            timestamps=self.timestamps[:end],
-            consumption=self.consumption[:end],
-            temperature=self.temperature[:end],
+            timestamps=self.timestamps[part],
+            consumption=self.consumption[part],
+            temperature=self.temperature[part],
         )
 
 

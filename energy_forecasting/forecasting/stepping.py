@@ -26,7 +26,7 @@ from energy_forecasting.domain.readings import (
     to_datetime,
     to_datetime64,
 )
-from energy_forecasting.domain.resolutions import HOUR_S
+from energy_forecasting.domain.resolutions import FINE_READINGS, HOUR_S
 from energy_forecasting.forecasting.disaggregation import HourShape
 from energy_forecasting.forecasting.explaining.explanation import Explanation
 
@@ -59,7 +59,8 @@ class Stepper:
         if self.steps.step == _AN_HOUR:
             return history, forecast
         step_s = int(self.steps.step.total_seconds())
-        fine = to_steps(readings, self.kind, step_s)
+        # A store may have added up what lies further back.
+        fine = to_steps(readings.since(readings.last - FINE_READINGS), self.kind, step_s)
         shape = HourShape.learn(
             fine,
             parts=HOUR_S // step_s,

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
-from energy_forecasting.domain.errors import Conflict, NotFound, StorageFailed
+from energy_forecasting.domain.errors import Conflict, InvalidRequest, NotFound, StorageFailed
 from energy_forecasting.domain.meters import Meter
 from energy_forecasting.domain.model_card import ModelCard
 from energy_forecasting.registry.artifact import read_card
@@ -182,6 +182,14 @@ class ModelRegistry:
         """Return the card of every meter's champion, by type and id."""
         paths = sorted(self.root.glob(f"[!.]*/*{SUFFIX}"))
         return [read_card(path) for path in paths if path.is_file()]
+
+    def meters(self) -> list[Meter]:
+        """Return the meters that have a champion, by type and id; no file is opened."""
+        found = []
+        for path in self.root.glob(f"[!.]*/*{SUFFIX}"):
+            with contextlib.suppress(InvalidRequest):  # nobody could ask for it
+                found.append(Meter(meter_type=path.parent.name, meter_id=path.stem))
+        return sorted(found)
 
     def _versions_folder(self, meter: Meter) -> Path:
         return self.root / meter.meter_type / f"{meter.meter_id}.versions"

@@ -10,7 +10,6 @@ from fastapi import APIRouter, Response
 
 from energy_forecasting.api.deps import ForecastServiceDep, ServicesDep, known_meter
 from energy_forecasting.api.forecast_explanation import contributions_by_hour, explained
-from energy_forecasting.api.forecast_service import ForecastResult
 from energy_forecasting.api.schemas import (
     UNKNOWN,
     ExplainedForecastAnswer,
@@ -22,6 +21,8 @@ from energy_forecasting.api.schemas import (
 )
 from energy_forecasting.domain.monitoring import advice
 from energy_forecasting.domain.readings import Values, to_datetime
+from energy_forecasting.serving.forecast_query import ForecastQuery
+from energy_forecasting.serving.forecast_service import ForecastResult
 
 router = APIRouter(prefix="/forecast", tags=["forecast"])
 
@@ -51,13 +52,25 @@ def forecast(
     CSV in columns named ``contribution_...``.
     """
     meter = known_meter(request.meter_type, request.meter_id, services)
-    result = forecasts.forecast(meter, request)
+    result = forecasts.forecast(meter, _as_query(request))
     if format == "csv":
         return Response(_as_csv(result), media_type=CSV_TYPE)
     answer = _as_answer(result, request.history_hours)
     if result.explanation is not None:
         answer = explained(answer, result.explanation)
     return Response(answer.model_dump_json(), media_type="application/json")
+
+
+def _as_query(request: ForecastRequest) -> ForecastQuery:
+    return ForecastQuery(
+        horizon_hours=request.horizon_hours,
+        start_date=request.start_date,
+        end_date=request.end_date,
+        quantiles=tuple(request.quantiles),
+        temperature=None if request.temperature is None else tuple(request.temperature),
+        resolution_minutes=request.resolution_minutes,
+        explain=request.explain,
+    )
 
 
 def _as_answer(result: ForecastResult, history_hours: int) -> ForecastAnswer:

@@ -18,6 +18,7 @@ from energy_forecasting.api.schemas import (
     RollbackRequest,
 )
 from energy_forecasting.domain.base_card import BaseCard
+from energy_forecasting.domain.monitoring import advice
 
 router = APIRouter(prefix="/models", tags=["models"])
 
@@ -51,7 +52,20 @@ def monitor_model(meter: MeterDep, forecasts: ForecastServiceDep) -> MonitoringA
     Forecasts from every midnight are made again, each from the readings before it, and compared
     with what followed and with last week's values.
     """
-    return forecasts.monitor(meter)
+    result = forecasts.monitor(meter)
+    card = result.card
+    return MonitoringAnswer(
+        meter_id=card.meter_id,
+        meter_type=card.meter_type,
+        version=card.version,
+        method=card.method,
+        unit=card.unit,
+        trained_until=card.data.last_reading,
+        last_reading=result.last_reading,
+        calibration=result.record,
+        calibration_known_temperature=result.record_known_temperature,
+        advice=advice(result.record),
+    )
 
 
 @router.post(

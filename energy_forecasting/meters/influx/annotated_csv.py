@@ -17,11 +17,12 @@ import numpy as np
 
 from energy_forecasting.domain.errors import ConnectionFailed, DataQualityError
 from energy_forecasting.domain.readings import Timestamps, Values
+from energy_forecasting.meters.influx.discretion import Shown
 
 _NUMBERS = {"double", "long", "unsignedLong"}
+_NO_NUMBERS = {"boolean", "string", "duration", "base64Binary", "dateTime:RFC3339"}
 _SECONDS_LENGTH = len("2022-01-01T00:00:00")
 _RECORDS_AT_ONCE = 50_000  # bounds the Python strings alive at a time
-_SHOWN_CHARACTERS = 200
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,14 +42,19 @@ class Column:
 
         Raises:
             DataQualityError: the column holds text, booleans or times.
+            ConnectionFailed: a cell is no number, though the column is said to hold some.
         """
         if self.datatype not in _NUMBERS:
+            datatype = self.datatype if self.datatype in _NO_NUMBERS else "unknown"
             raise DataQualityError(
-                f"InfluxDB answers with values of type {self.datatype or 'unknown'}, not with "
-                "numbers; check the names of the fields in the configuration.",
-                datatype=self.datatype,
+                f"InfluxDB answers with values of type {datatype}, not with numbers; check the "
+                "names of the fields in the configuration.",
+                datatype=datatype,
             )
-        return np.array([float(cell) if cell else math.nan for cell in self.strings()])
+        try:
+            return np.array([float(cell) if cell else math.nan for cell in self.strings()])
+        except ValueError:
+            raise _not_understood("a number is none") from None
 
     def times(self) -> Timestamps:
         """Return UTC times as datetime64[s]; fractions of a second are cut off.
@@ -66,10 +72,15 @@ class Column:
         raise _not_understood("a time is not RFC 3339 in UTC")
 
 
-Records = dict[str, Column]  #: label to column; all columns have the same length
+class Records(dict[str, Column]):
+    """Columns of the same length by their labels."""
+
+    def __missing__(self, label: str) -> Column:
+        """Tell that the answer is not what was asked for."""
+        raise _not_understood(f"it has no column {label!a}")
 
 
-def read_records(answer: bytes) -> Iterator[Records]:
+def read_records(answer: bytes, shown: Shown) -> Iterator[Records]:
     """Yield the records of an answer in pieces of like schema; nothing for an empty answer.
 
     Raises:
@@ -79,12 +90,13 @@ def read_records(answer: bytes) -> Iterator[Records]:
         raise _not_understood("it is cut off")
     text = io.TextIOWrapper(io.BytesIO(answer), encoding="utf-8", newline="")
     try:
-        yield from _tables(csv.reader(text, strict=True))
+        yield from _tables(csv.reader(text, strict=True), shown)
     except (csv.Error, UnicodeDecodeError, ValueError) as error:
-        raise _not_understood(str(error)) from error
+        # No cause: it may repeat what the server sent.
+        raise _not_understood(shown(error)) from None
 
 
-def _tables(rows: Iterator[list[str]]) -> Iterator[Records]:
+def _tables(rows: Iterator[list[str]], shown: Shown) -> Iterator[Records]:
     annotations: dict[str, list[str]] = {}
     header: list[str] | None = None
     records: list[list[str]] = []
@@ -102,7 +114,7 @@ def _tables(rows: Iterator[list[str]]) -> Iterator[Records]:
         elif header is None:
             header = row
         else:
-            _raise_told_error(header, row)
+            _raise_told_error(header, row, shown)
             records.append(row)
     if header is not None:
         yield from _records(annotations, header, records)
@@ -117,24 +129,23 @@ def _records(
     defaults = annotations.get("#default", [""] * len(header))
     if records:
         described = zip(header, datatypes, defaults, zip(*records, strict=True), strict=True)
-        yield {
-            label: Column(datatype=datatype, default=default, cells=cells)
+        yield Records(
+            (label, Column(datatype=datatype, default=default, cells=cells))
             for label, datatype, default, cells in described
-        }
+        )
 
 
-def _raise_told_error(header: list[str], row: list[str]) -> None:
+def _raise_told_error(header: list[str], row: list[str], shown: Shown) -> None:
     """Raise when a record is InfluxDB's report of a fault."""
     if [label for label in header if label] == ["error", "reference"]:
         told = next((cell for cell in row if cell), "no reason given")
         raise ConnectionFailed(
-            f"InfluxDB broke off its answer: {told[:_SHOWN_CHARACTERS]!a}; "
-            "see its log, then try again."
+            f"InfluxDB broke off its answer: {shown(told)}; see its log, then try again."
         )
 
 
 def _not_understood(why: str) -> ConnectionFailed:
     return ConnectionFailed(
-        f"InfluxDB's answer cannot be read: {why[:_SHOWN_CHARACTERS]!a}; check that the url "
-        "in the configuration leads to InfluxDB 2.x and not to a proxy's page."
+        f"InfluxDB's answer cannot be read: {why}; check that the url in the configuration leads "
+        "to InfluxDB 2.x and not to a proxy's page."
     )

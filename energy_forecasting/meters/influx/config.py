@@ -11,12 +11,12 @@ INFLUXDB_TOKEN_FILE and INFLUXDB_PASSWORD_FILE name; a secret that is given dire
 """
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Self
-from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -24,10 +24,11 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Discriminator,
     Field,
     FilePath,
-    SecretStr,
     StringConstraints,
+    Tag,
     ValidationError,
     model_validator,
 )
@@ -39,12 +40,21 @@ from energy_forecasting.domain.meters import (
     MeterProfile,
     ReadingKind,
 )
+from energy_forecasting.meters.influx.credentials import Address, Password, Token, Username
+from energy_forecasting.meters.influx.names import ColumnName, Name
+from energy_forecasting.meters.influx.tls import checked_ca_file
 
 _OVERRIDES = {
     f"INFLUXDB_{key.upper()}": key
     for key in ("url", "token", "org", "bucket", "username", "password", "database")
 }
 _SECRETS = ("token", "password")
+_FAULTS_TOLD = 5
+_SHOWN_CHARACTERS = 40
+
+# How pydantic calls the two forms of a meter, and a key rather than its value.
+_TEXT, _OBJECT = "[text]", "[object]"
+_NO_KEYS = {_TEXT, _OBJECT, "[key]"}
 
 
 class Dialect(StrEnum):
@@ -54,36 +64,8 @@ class Dialect(StrEnum):
     INFLUXQL = "influxql"  #: 1.x, 3.x, and 2.x with a DBRP mapping
 
 
-def _checked_url(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ValueError("it must look like http://localhost:8086")
-    if not url.isascii() or not url.isprintable() or " " in url:
-        raise ValueError("it must be printable ASCII without spaces")
-    if parts.username or parts.password or parts.query or parts.fragment:
-        raise ValueError("it must hold an address only; credentials have keys of their own")
-    try:
-        _ = parts.port
-    except ValueError:
-        raise ValueError("its port is no number from 0 to 65535") from None
-    return url.rstrip("/")
-
-
-def _checked_token(token: SecretStr) -> SecretStr:
-    secret = token.get_secret_value()
-    if not secret or not secret.isascii() or not secret.isprintable() or " " in secret:
-        raise ValueError("it must be printable ASCII without spaces")
-    return token
-
-
-#: The name of a bucket, measurement, tag or field: not empty, no control character.
-Name = Annotated[
-    str,
-    StringConstraints(max_length=256, pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]+$"),
-]
 _MeterId = Annotated[str, StringConstraints(pattern=METER_ID_PATTERN)]
 _MeterType = Annotated[str, StringConstraints(pattern=METER_TYPE_PATTERN)]
-_Password = Annotated[SecretStr, Field(min_length=1, max_length=256)]
 
 
 class _Part(BaseModel):
@@ -93,10 +75,10 @@ class _Part(BaseModel):
 class InfluxTags(_Part):
     """Names of the tags that tell meters apart."""
 
-    meter_id: Name | None = Field(
+    meter_id: ColumnName | None = Field(
         "meter_id", description="None when no tag tells: each meter then stands under meters"
     )
-    meter_type: Name | None = Field(
+    meter_type: ColumnName | None = Field(
         "meter_type", description="None when no tag tells: each type then stands under types"
     )
 
@@ -104,35 +86,50 @@ class InfluxTags(_Part):
 class InfluxFields(_Part):
     """Names of the fields that hold readings."""
 
-    consumption: Name = "consumption"
-    temperature: Name | None = Field("temperature", description="None when there is none")
+    consumption: ColumnName = "consumption"
+    temperature: ColumnName | None = Field("temperature", description="None when there is none")
 
 
 class InfluxMeter(_Part):
     """One meter that no single tag names; no tag but its own says where it lies."""
 
     measurement: Name | None = Field(None, description="None: the one of all meters")
-    tags: dict[Name, Name] = Field({}, description="Tags and the value that each must have")
-    consumption: Name | None = Field(None, description="Its field; None: the one of all meters")
+    tags: dict[ColumnName, Name] = Field({}, description="Tags and the value that each must have")
+    consumption: ColumnName | None = Field(
+        None, description="Its field; None: the one of all meters"
+    )
 
 
 def _named(meters: object) -> object:
     """Read a list of ids, or a mapping from ids to values of the tag, as a mapping to meters."""
-    return {name: name for name in meters} if isinstance(meters, list) else meters
+    if not isinstance(meters, list):
+        return meters
+    if not all(isinstance(name, str) for name in meters):
+        raise ValueError("in a list each meter is an id; give a mapping to say more of one")
+    return {name: name for name in meters}
+
+
+def _form(meter: object) -> str:
+    return _TEXT if isinstance(meter, str) else _OBJECT
+
+
+_Named = Annotated[
+    Annotated[Name, Tag(_TEXT)] | Annotated[InfluxMeter, Tag(_OBJECT)], Discriminator(_form)
+]
 
 
 class InfluxSeriesTags(_Part):
     """Names of the tags that say to which meter a series belongs; None for all alike."""
 
-    meter_id: Name | None = None
-    meter_type: Name | None = None
+    meter_id: ColumnName | None = None
+    meter_type: ColumnName | None = None
 
 
 class InfluxSeries(_Part):
     """A series that lies elsewhere and serves all meters, or each meter where tags say so."""
 
     measurement: Name
-    field: Name = "temperature"
+    field: ColumnName = "temperature"
     bucket: Name | None = Field(
         None,
         validation_alias=AliasChoices("bucket", "database"),
@@ -141,7 +138,17 @@ class InfluxSeries(_Part):
     tags: InfluxSeriesTags = Field(
         InfluxSeriesTags(), description="Left out, one series serves every meter"
     )
-    where: dict[Name, Name] = Field({}, description="Tags and the value that each must have")
+    where: dict[ColumnName, Name] = Field({}, description="Tags and the value that each must have")
+
+    @model_validator(mode="after")
+    def _names_each_tag_once(self) -> Self:
+        _refuse_repeated(_given(self.tags.meter_type, self.tags.meter_id, *self.where))
+        return self
+
+    @property
+    def column_names(self) -> tuple[set[str], set[str]]:
+        """The tags and the field that questions about it name."""
+        return {*_given(self.tags.meter_type, self.tags.meter_id, *self.where)}, {self.field}
 
 
 class InfluxSchema(_Part):
@@ -150,10 +157,10 @@ class InfluxSchema(_Part):
     measurement: Name = "energy_consumption"
     tags: InfluxTags = InfluxTags()
     fields: InfluxFields = InfluxFields()
-    where: dict[Name, Name] = Field(
+    where: dict[ColumnName, Name] = Field(
         {}, description="Further tags and the value that each must have"
     )
-    meters: Annotated[dict[_MeterId, Name | InfluxMeter] | None, BeforeValidator(_named)] = Field(
+    meters: Annotated[dict[_MeterId, _Named] | None, BeforeValidator(_named)] = Field(
         None,
         description="The meters, when not every value of the tag is one: a list of ids, or ids "
         "with the value of the tag, or with measurement, tags and field of their own",
@@ -191,6 +198,40 @@ class InfluxSchema(_Part):
             raise ValueError(error.message) from error
         return self
 
+    @model_validator(mode="after")
+    def _names_each_thing_once(self) -> Self:
+        _refuse_repeated(_given(self.tags.meter_type, self.tags.meter_id, *self.where))
+        values = [each for each in (self.meters or {}).values() if isinstance(each, str)]
+        if len(set(values)) < len(values):
+            raise ValueError("two meters have the same value of the tag")
+        for meter in self.placed_meters:
+            _refuse_repeated([*self.where, *meter.tags])
+        if self.fields.temperature in {self.fields.consumption, *self._own_fields}:
+            raise ValueError("consumption and temperature are the same field")
+        return self
+
+    @property
+    def series_apart(self) -> list[InfluxSeries]:
+        """The series that lie elsewhere."""
+        return [each for each in (self.temperature, self.temperature_forecast) if each]
+
+    @property
+    def placed_meters(self) -> list[InfluxMeter]:
+        """The meters that no single tag names."""
+        return [each for each in (self.meters or {}).values() if isinstance(each, InfluxMeter)]
+
+    @property
+    def column_names(self) -> tuple[set[str], set[str]]:
+        """The tags and the fields that questions about these meters name."""
+        tags = _given(self.tags.meter_type, self.tags.meter_id, *self.where)
+        tags += [tag for meter in self.placed_meters for tag in meter.tags]
+        fields = _given(self.fields.consumption, self.fields.temperature, *self._own_fields)
+        return set(tags), set(fields)
+
+    @property
+    def _own_fields(self) -> list[str]:
+        return _given(*(meter.consumption for meter in self.placed_meters))
+
 
 class InfluxForecasts(_Part):
     """Where published forecasts go."""
@@ -203,22 +244,29 @@ class InfluxForecasts(_Part):
     )
 
 
+def _given(*names: str | None) -> list[str]:
+    return [name for name in names if name is not None]
+
+
+def _refuse_repeated(tags: list[str]) -> None:
+    """Raise ValueError when a tag would have to have two values at once."""
+    repeated = [tag for tag, times in Counter(tags).items() if times > 1]
+    if repeated:
+        raise ValueError(f"the tag {repeated[0]!a} is named twice; name each once")
+
+
 _SCHEMA_KEYS = set(InfluxSchema.model_fields)
 
 
 class InfluxConfig(InfluxSchema):
     """One InfluxDB; secrets show in no representation."""
 
-    url: Annotated[str, AfterValidator(_checked_url)] = Field(
-        description="Address, http://localhost:8086"
-    )
-    token: Annotated[SecretStr, AfterValidator(_checked_token)] | None = Field(
-        None, description="API token that may read the bucket or database"
-    )
+    url: Address = Field(description="Address, http://localhost:8086")
+    token: Token | None = Field(None, description="API token that may read the bucket or database")
     org: Name | None = Field(None, description="2.x: organization that owns the bucket")
     bucket: Name | None = Field(None, description="2.x: bucket that holds the readings")
-    username: Name | None = Field(None, description="1.x: user that may read the database")
-    password: _Password | None = None
+    username: Username | None = Field(None, description="1.x: user that may read the database")
+    password: Password | None = None
     database: Name | None = Field(None, description="1.x and 3.x: database of the readings")
     retention_policy: Name | None = Field(
         None, description="1.x: of the readings; left out: the database's default"
@@ -229,7 +277,9 @@ class InfluxConfig(InfluxSchema):
     forecasts: InfluxForecasts = InfluxForecasts()
     timeout_s: float = Field(30.0, gt=0, le=600, description="Deadline of one call, retries in it")
     verify_tls: bool = Field(default=True, description="Check the server's certificate")
-    ca_file: FilePath | None = Field(None, description="Certificates to trust, PEM")
+    ca_file: Annotated[FilePath, AfterValidator(checked_ca_file)] | None = Field(
+        None, description="Certificates to trust, PEM"
+    )
 
     @property
     def dialect(self) -> Dialect:
@@ -307,6 +357,17 @@ class InfluxConfig(InfluxSchema):
                 )
         return self
 
+    @model_validator(mode="after")
+    def _tags_and_fields_differ(self) -> Self:
+        if self.dialect is Dialect.INFLUXQL:  # which takes the field where both have a name
+            schemas: list[InfluxSchema] = [self, *self.types.values()]
+            named = [each.column_names for each in schemas]
+            named += [apart.column_names for each in schemas for apart in each.series_apart]
+            for tags, fields in named:
+                if tags & fields:
+                    raise ValueError(f"{min(tags & fields)!a} is a tag and a field at once")
+        return self
+
 
 def _overridden(shared: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
     merged = {**shared, **own}
@@ -363,6 +424,8 @@ def check_influx_values(values: Mapping[str, object], path: Path) -> InfluxConfi
     Raises:
         InvalidRequest: a key is missing, unknown or wrong; the message never holds a value.
     """
+    if not _is_unicode(values):
+        raise _invalid(path, "it holds half a character, such as \\ud800 alone")
     try:
         return InfluxConfig.model_validate(values)
     except ValidationError as error:
@@ -370,11 +433,19 @@ def check_influx_values(values: Mapping[str, object], path: Path) -> InfluxConfi
         raise _invalid(path, _what_is_wrong(error)) from None
 
 
+def _is_unicode(values: Mapping[str, object]) -> bool:
+    try:
+        json.dumps(values, ensure_ascii=False, default=str).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _what_is_wrong(error: ValidationError) -> str:
     """Say of each key what is wrong with it, without its value."""
     sentences = []
     for problem in error.errors(include_input=False, include_url=False, include_context=False):
-        key = ascii(".".join(map(str, problem["loc"]))).strip("'")
+        key = ".".join(_shown(part) for part in problem["loc"] if part not in _NO_KEYS)
         match problem["type"]:
             case "missing":
                 sentences.append(f"{key} is missing")
@@ -383,7 +454,14 @@ def _what_is_wrong(error: ValidationError) -> str:
             case _:
                 told = problem["msg"].removeprefix("Value error, ")
                 sentences.append(f"{key}: {told}" if key else told)
-    return "; ".join(sentences)
+    more = len(sentences) - _FAULTS_TOLD
+    return "; ".join(sentences[:_FAULTS_TOLD] + ([f"and {more} more"] if more > 0 else []))
+
+
+def _shown(key: object) -> str:
+    text = str(key)
+    cut = text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "..."
+    return cut if cut.isprintable() and cut.isascii() else ascii(cut)
 
 
 def _read_json(path: Path) -> dict[str, object]:
@@ -393,8 +471,8 @@ def _read_json(path: Path) -> dict[str, object]:
         raise _invalid(
             path, f"line {error.lineno}, column {error.colno} is not JSON ({error.msg})"
         ) from None
-    except RecursionError:
-        raise _invalid(path, "it is nested too deeply") from None
+    except (ValueError, RecursionError):  # a number of thousands of digits
+        raise _invalid(path, "it is nested too deeply, or a number in it is too long") from None
     if not isinstance(values, dict):
         raise _invalid(path, "it must hold one JSON object")
     return values

@@ -12,7 +12,6 @@ from typing import Any
 from energy_forecasting.domain.errors import ConnectionFailed, EnergyForecastingError
 from energy_forecasting.meters.influx.catalog import MOST_NAMES, FieldType, Kept, Names
 from energy_forecasting.meters.influx.deadline import Deadline
-from energy_forecasting.meters.influx.faults import shown
 from energy_forecasting.meters.influx.flux_queries import names_query, tags_query, type_query
 from energy_forecasting.meters.influx.flux_source import FluxSource
 from energy_forecasting.meters.influx.http import InfluxHttp
@@ -115,7 +114,8 @@ class FluxCatalog:
             listed = json.loads(answer)[key]
             return [each for each in listed if isinstance(each, dict)]
         except (ValueError, KeyError, TypeError, RecursionError) as error:
+            told = self._http.faults.shown(answer[:100])
             raise ConnectionFailed(
-                f"InfluxDB's answer cannot be read: {shown(answer[:100])}; check that the url in "
-                "the configuration leads to InfluxDB and not to a proxy's page."
+                f"InfluxDB's answer cannot be read: {told}; check that the url in the "
+                "configuration leads to InfluxDB and not to a proxy's page."
             ) from error

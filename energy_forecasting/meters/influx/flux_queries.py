@@ -37,17 +37,22 @@ def quoted(text: str) -> str:
 
 def values_query(place: Place, field: str, span: Span) -> str:
     """Ask for one field: ``_time, _value``, in no promised order."""
-    return _pipeline(place, field, span, _keep("_time", "_value"))
+    return _pipeline(place, (field,), span, _keep("_time", "_value"))
 
 
 def edge_query(place: Place, field: str, span: Span, edge: Literal["first", "last"]) -> str:
     """Ask for the ``_time`` of the first or last value, a row per series."""
-    return _pipeline(place, field, span, f"{edge}()", _keep("_time"))
+    return _pipeline(place, (field,), span, f"{edge}()", _keep("_time"))
+
+
+def ends_query(place: Place, fields: tuple[str, ...], span: Span) -> str:
+    """Ask for the last ``_time`` of each ``_field``, a row per series."""
+    return _pipeline(place, fields, span, "last()", _keep("_field", "_time"))
 
 
 def count_query(place: Place, field: str) -> str:
     """Ask for the count, ``_value``, a row per series."""
-    return _pipeline(place, field, Span(), "count()", _keep("_value"))
+    return _pipeline(place, (field,), Span(), "count()", _keep("_value"))
 
 
 def window_query(
@@ -57,7 +62,7 @@ def window_query(
     window = (
         f'aggregateWindow(every: {every}, fn: {aggregate}, createEmpty: false, timeSrc: "_start")'
     )
-    return _pipeline(place, field, span, window, _keep("_time", "_value"))
+    return _pipeline(place, (field,), span, window, _keep("_time", "_value"))
 
 
 def newest_query(group: MeterGroup) -> str:
@@ -67,7 +72,7 @@ def newest_query(group: MeterGroup) -> str:
     """
     tags = [group.id_tag] if group.type_tag is None else [group.type_tag, group.id_tag]
     return _pipeline(
-        group.place, group.consumption, Span(), "last()", _keep(*tags, "_time"), "group()"
+        group.place, (group.consumption,), Span(), "last()", _keep(*tags, "_time"), "group()"
     )
 
 
@@ -90,18 +95,18 @@ def tags_query(place: Place, most: int) -> str:
 
 def type_query(place: Place, field: str) -> str:
     """Ask for one value of a field, which tells its type: ``_value``."""
-    return _pipeline(place, field, Span(), "last()", _keep("_value"), "limit(n: 1)")
+    return _pipeline(place, (field,), Span(), "last()", _keep("_value"), "limit(n: 1)")
 
 
 def probe_query(place: Place) -> str:
     """Ask next to nothing: it succeeds when token, organization and bucket are right."""
-    return _pipeline(place, None, Span(start=0, end=1), "last()", _keep("_time"))
+    return _pipeline(place, (), Span(start=0, end=1), "last()", _keep("_time"))
 
 
 def _schema_pipeline(place: Place | str, *calls: str) -> str:
     """Write what the storage answers from its index (as ``influxdata/influxdb/schema`` does)."""
     if isinstance(place, Place):
-        return _pipeline(place, None, Span(), *calls)
+        return _pipeline(place, (), Span(), *calls)
     every = bounded(Span())
     return "\n  |> ".join(
         [
@@ -112,17 +117,19 @@ def _schema_pipeline(place: Place | str, *calls: str) -> str:
     )
 
 
-def _pipeline(place: Place, field: str | None, span: Span, *calls: str) -> str:
+def _pipeline(place: Place, fields: tuple[str, ...], span: Span, *calls: str) -> str:
+    """Write the query for some fields, for all when none is named."""
     span = bounded(span)
-    conditions = {"_measurement": place.measurement}
-    if field is not None:
-        conditions["_field"] = field
-    equals = [*conditions.items(), *place.tags]
+    conditions = [_equals("_measurement", place.measurement)]
+    if fields:
+        any_field = " or ".join(_equals("_field", field) for field in fields)
+        conditions.append(any_field if len(fields) == 1 else f"({any_field})")
+    conditions += [_equals(tag, value) for tag, value in place.tags]
     return "\n  |> ".join(
         [
             f"from(bucket: {quoted(place.container)})",
             f"range(start: {_time(span.start)}, stop: {_time(span.end)})",
-            f"filter(fn: (r) => {' and '.join(_equals(*each) for each in equals)})",
+            f"filter(fn: (r) => {' and '.join(conditions)})",
             *calls,
         ]
     )

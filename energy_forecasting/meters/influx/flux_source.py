@@ -2,9 +2,15 @@
 
 Series that differ only in tags that nobody asked about are taken as one; their aggregates come
 one by one and are put together here.
+
+A series whose field changes its type, as from whole numbers to decimals, is read by 2.x up to the
+change, without a word (influxdb issues 18855, 24938 and 26937). Only ``last``, which begins at the
+other end, sees more. So a reading that ends before its field does is refused: such a field can
+only be read in InfluxQL, which turns whole numbers into decimals. Where several series are taken as
+one, a change in one of them can still hide behind another.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Literal
 
 import numpy as np
@@ -13,15 +19,18 @@ from influxdb_client.rest import ApiException
 from influxdb_client.service import QueryService
 from urllib3.exceptions import HTTPError
 
+from energy_forecasting.domain.errors import DataQualityError
 from energy_forecasting.domain.readings import Timestamps, Values
 from energy_forecasting.meters.influx.annotated_csv import Records, read_records
 from energy_forecasting.meters.influx.config import InfluxConfig
 from energy_forecasting.meters.influx.deadline import Deadline
+from energy_forecasting.meters.influx.faults import MayPass
 from energy_forecasting.meters.influx.flux_queries import (
     COUNTED,
     HOURLY,
     count_query,
     edge_query,
+    ends_query,
     newest_query,
     probe_query,
     values_query,
@@ -37,6 +46,8 @@ from energy_forecasting.meters.influx.source import (
     no_series,
 )
 from energy_forecasting.meters.spans import Span
+
+_SECOND, _HOUR = np.timedelta64(1, "s"), np.timedelta64(1, "h")
 
 _DIALECT = Dialect(
     header=True,
@@ -77,11 +88,12 @@ class FluxSource:
     ) -> Iterator[tuple[str | None, str, np.datetime64]]:
         """Yield type, id and newest time by series."""
         for records in self.ask(newest_query(group), deadline):
-            ids = records[group.id_tag].strings()
-            types: list[str | None] = [None] * len(ids)
+            times = records["_time"].times()
+            ids = _texts(records, group.id_tag, len(times))
+            types: list[str | None] = [None] * len(times)
             if group.type_tag is not None:
-                types = [*records[group.type_tag].strings()]
-            yield from zip(types, ids, records["_time"].times(), strict=True)
+                types = [*_texts(records, group.type_tag, len(times))]
+            yield from zip(types, ids, times, strict=True)
 
     def edge(
         self,
@@ -107,44 +119,48 @@ class FluxSource:
         """Count the values by windows of a week."""
         counted = self._values(window_query(place, field, span, COUNTED, "count"), deadline)
         starts, sums, _ = _by_time(counted)
-        return WindowCounts(starts=starts, counts=_whole(sums))
+        return WindowCounts(starts=starts, counts=_rounded(sums))
 
     def readings(
         self, place: Place, fields: tuple[str, str | None], span: Span, deadline: Deadline
     ) -> tuple[Series, Series]:
         """Return consumption and temperature, each by a question of its own."""
+        ends = self._ends(place, fields, span, deadline)
+
+        def read(field: str) -> Series:
+            return self._whole(
+                field, ends, _SECOND, lambda: self.values(place, field, span, deadline), deadline
+            )
+
         consumption, temperature = fields
-        return (
-            self.values(place, consumption, span, deadline),
-            no_series() if temperature is None else self.values(place, temperature, span, deadline),
-        )
+        return read(consumption), no_series() if temperature is None else read(temperature)
 
     def hour_sums(
         self, place: Place, fields: tuple[str, str | None], span: Span, deadline: Deadline
     ) -> HourSums:
         """Return sums, counts and mean temperatures by hour."""
+        ends = self._ends(place, fields, span, deadline)
+
+        def read(field: str, aggregate: Literal["count", "sum", "mean"]) -> Series:
+            flux = window_query(place, field, span, HOURLY, aggregate)
+            return self._hourly(flux, field, ends, deadline)
+
         consumption, temperature = fields
-        hours, sums, _ = _by_time(
-            self._values(window_query(place, consumption, span, HOURLY, "sum"), deadline)
-        )
-        counted, counts, _ = _by_time(
-            self._values(window_query(place, consumption, span, HOURLY, "count"), deadline)
-        )
-        warm = no_series()
-        if temperature is not None:
-            warm = self.hour_means(place, temperature, span, deadline)
+        hours, sums, _ = _by_time(read(consumption, "sum"))
+        counted, counts, _ = _by_time(read(consumption, "count"))
+        warm = no_series() if temperature is None else _means(read(temperature, "mean"))
         return HourSums(
             hours=hours,
             sums=sums,
-            counts=_whole(_looked_up(counted, counts, hours, missing=0.0)),
+            counts=_rounded(_looked_up(counted, counts, hours, missing=0.0)),
             temperature=_looked_up(warm.times, warm.values, hours, missing=np.nan),
         )
 
     def hour_means(self, place: Place, field: str, span: Span, deadline: Deadline) -> Series:
         """Return means by hour."""
-        found = self._values(window_query(place, field, span, HOURLY, "mean"), deadline)
-        hours, sums, series = _by_time(found)
-        return Series(times=hours, values=sums / series)
+        ends = self._ends(place, (field,), span, deadline)
+        flux = window_query(place, field, span, HOURLY, "mean")
+        return _means(self._hourly(flux, field, ends, deadline))
 
     def values(self, place: Place, field: str, span: Span, deadline: Deadline) -> Series:
         """Return the values of one field."""
@@ -153,17 +169,61 @@ class FluxSource:
     def ask(self, flux: str, deadline: Deadline) -> list[Records]:
         """Run a query and return the records of its tables."""
         answer = self._http.persistently(lambda: self._send(flux, deadline), deadline)
-        return list(read_records(answer))
+        return list(read_records(answer, self._http.faults.shown))
 
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
 
+    def _ends(
+        self, place: Place, fields: tuple[str | None, ...], span: Span, deadline: Deadline
+    ) -> dict[str, np.datetime64]:
+        """Return when each field has its last value; asked before it is read, as it may grow."""
+        named = tuple(field for field in fields if field is not None)
+        ends: dict[str, np.datetime64] = {}
+        for records in self.ask(ends_query(place, named, span), deadline):
+            times = records["_time"].times()
+            for field, time in zip(records["_field"].strings(), times, strict=True):
+                ends[field] = max(time, ends.get(field, time))
+        return ends
+
+    def _whole(
+        self,
+        field: str,
+        ends: dict[str, np.datetime64],
+        step: np.timedelta64,
+        read: Callable[[], Series],
+        deadline: Deadline,
+    ) -> Series:
+        """Read a field and see that it is read to its end, give or take a step."""
+
+        def attempt() -> Series:
+            found = read()
+            reached = found.times.max() if len(found.times) else None
+            if field in ends and (reached is None or reached + step <= ends[field]):
+                raise MayPass(_cut_off(field, reached, ends[field]))
+            return found
+
+        return self._http.persistently(attempt, deadline)
+
+    def _hourly(
+        self, flux: str, field: str, ends: dict[str, np.datetime64], deadline: Deadline
+    ) -> Series:
+        """Run a query for an aggregate by hour, and name each hour by its start."""
+
+        def read() -> Series:
+            found = self._values(flux, deadline)
+            # The server names the first window by the start of the span, if that lies inside.
+            hours = found.times.astype("datetime64[h]").astype("datetime64[s]")
+            return Series(times=hours, values=found.values)
+
+        return self._whole(field, ends, _HOUR, read, deadline)
+
     def _values(self, flux: str, deadline: Deadline) -> Series:
         times: list[Timestamps] = [np.empty(0, dtype="datetime64[s]")]
         values: list[Values] = [np.empty(0)]
         answer = self._http.persistently(lambda: self._send(flux, deadline), deadline)
-        for records in read_records(answer):
+        for records in read_records(answer, self._http.faults.shown):
             times.append(records["_time"].times())
             values.append(records["_value"].numbers())
         return Series(times=np.concatenate(times), values=np.concatenate(values))
@@ -183,11 +243,35 @@ class FluxSource:
         except ApiException as error:
             if error.status:
                 refusal = faults.of_refusal(error.status, error.body, error.headers or {})
-                raise refusal from error
+                raise refusal from None
             # Status 0 is how the client wraps a TLS fault.
-            raise faults.no_trust(str(error.reason)) from error
+            raise faults.no_trust(str(error.reason)) from None
         except HTTPError as error:
-            raise faults.of_transport(error, deadline) from error
+            raise faults.of_transport(error, deadline) from None
+
+
+def _cut_off(field: str, reached: np.datetime64 | None, end: np.datetime64) -> DataQualityError:
+    ending = "is empty" if reached is None else f"ends at {reached}"
+    return DataQualityError(
+        f"InfluxDB holds field {field} until {end}, but its answer {ending}; most likely "
+        "the field changes its type there, which InfluxDB 2.x cannot read in Flux: write it anew "
+        "with one type, or let the configuration give database instead of org and bucket (map the "
+        "bucket to it, influx v1 dbrp create).",
+        field=field,
+        end=str(end),
+    )
+
+
+def _texts(records: Records, label: str, rows: int) -> list[str]:
+    """Return a column; empty texts where no series has such a tag."""
+    return records[label].strings() if label in records else [""] * rows
+
+
+def _means(found: Series) -> Series:
+    """Average what several series have at the same time."""
+    times, sums, series = _by_time(found)
+    known = series > 0
+    return Series(times=times[known], values=sums[known] / series[known])
 
 
 def _by_time(series: Series) -> tuple[Timestamps, Values, Counts]:
@@ -209,5 +293,5 @@ def _looked_up(times: Timestamps, values: Values, wanted: Timestamps, *, missing
     return found
 
 
-def _whole(numbers: Values) -> Counts:
+def _rounded(numbers: Values) -> Counts:
     return np.rint(numbers).astype(np.int64)

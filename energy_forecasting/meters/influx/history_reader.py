@@ -7,6 +7,7 @@ was counted is asked for again, and never taken.
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from itertools import pairwise
+from typing import Literal
 
 import numpy as np
 
@@ -43,10 +44,14 @@ class HistoryReader:
             span: perhaps open.
             whole_hours_before: readings before may come added up to hours, seconds since 1970.
         """
-        start = self._first(span) if span.start is None else bounded(span).start
-        end = bounded(span).end
-        assert end is not None, "the span is closed"  # noqa: S101
-        if start is None:
+        start, end = bounded(span).start, bounded(span).end
+        # Windows are only asked for where there are readings: servers may limit their number.
+        if span.start is None:
+            start = self._edge(span, "first")
+        if span.end is None:
+            last = self._edge(span, "last")
+            end = None if last is None else last + 1
+        if start is None or end is None:
             return _put_together([])
         border = start
         if whole_hours_before is not None:
@@ -57,11 +62,11 @@ class HistoryReader:
             early = self._early(Span(start=start, end=border), late)
         return self._with_temperature_apart(_put_together([*early, *late]))
 
-    def _first(self, span: Span) -> int | None:
-        """Return where the readings of a span begin that is open to the past."""
+    def _edge(self, span: Span, edge: Literal["first", "last"]) -> int | None:
+        """Return where the readings of a span begin or end; None when there are none."""
         readings, consumption = self.place.readings, self.place.consumption
-        first = self.source.edge(readings, consumption, span, "first", self.deadline)
-        return None if first is None else int(first.astype("datetime64[s]").astype(np.int64))
+        found = self.source.edge(readings, consumption, span, edge, self.deadline)
+        return None if found is None else int(found.astype("datetime64[s]").astype(np.int64))
 
     def _early(self, span: Span, late: list[History]) -> list[History]:
         """Read what may come as hours; as hours where that is worth it and tells the same."""

@@ -3,6 +3,9 @@
 A call has one deadline for everything: connecting, waiting, reading and trying again. Only
 what can pass is tried again, and at most twice: a connection that was refused, reset or cut,
 429 and 503. It cannot stop a query inside the server, which may go on after our deadline.
+
+Errors of the libraries below are no causes of ours (``from None``): they repeat what the server
+sent, headers and all, and a traceback would show it as it came.
 """
 
 import gzip
@@ -24,7 +27,7 @@ from urllib3.exceptions import HTTPError, InsecureRequestWarning
 from energy_forecasting.domain.errors import ConnectionFailed
 from energy_forecasting.meters.influx.config import Dialect, InfluxConfig
 from energy_forecasting.meters.influx.deadline import Deadline
-from energy_forecasting.meters.influx.faults import FaultReader, MayPass, shown
+from energy_forecasting.meters.influx.faults import FaultReader, MayPass
 
 _ATTEMPTS = 3
 _FIRST_WAIT_S = 0.2
@@ -119,7 +122,7 @@ class InfluxHttp:
             answer = self.read(response, deadline)
         except HTTPError as error:
             fault = self.faults.of_transport(error, deadline)
-            raise (fault.error if isinstance(fault, MayPass) else fault) from error
+            raise (fault.error if isinstance(fault, MayPass) else fault) from None
         told = response.headers.get("X-Influxdb-Version") or _version_in(answer)
         return told if _VERSION.fullmatch(told) else "unknown"
 
@@ -163,9 +166,9 @@ class InfluxHttp:
         except (gzip.BadGzipFile, EOFError, zlib.error) as error:
             raise ConnectionFailed(
                 f"InfluxDB at {self._config.url} sent an answer that cannot be unpacked: "
-                f"{shown(error)}; check what stands between.",
+                f"{self.faults.shown(error)}; check what stands between.",
                 url=self._config.url,
-            ) from error
+            ) from None
 
     def timeouts_s(self, deadline: Deadline) -> tuple[float, float]:
         """Return how long connecting and reading may take from now on.
@@ -187,7 +190,7 @@ class InfluxHttp:
             response = self._request(request, deadline)
             answer = self.read(response, deadline)
         except HTTPError as error:
-            raise self.faults.of_transport(error, deadline) from error
+            raise self.faults.of_transport(error, deadline) from None
         if response.status not in _SUCCESS:
             raise self.faults.of_refusal(response.status, answer, response.headers)
         return answer

@@ -5,22 +5,27 @@ ends the answer. So who reads it must know how many rows there should be.
 """
 
 import io
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
 
 from energy_forecasting.domain.errors import ConnectionFailed, DataQualityError
-from energy_forecasting.meters.influx.faults import shown
 
+#: Makes the error of an answer from the answer.
+Unreadable = Callable[[object], ConnectionFailed]
+
+_SHOWN_BYTES = 100
 _TIME = 2  #: name and tags stand before it
 
 
-def read_columns(answer: bytes, columns: int) -> npt.NDArray[np.float64]:
+def read_columns(answer: bytes, columns: int, unreadable: Unreadable) -> npt.NDArray[np.float64]:
     """Return the times in seconds and the selected columns, [columns + 1, n], NaN where null.
 
     Args:
         answer: one statement's rows, perhaps none.
         columns: how many were selected.
+        unreadable: makes the error of an answer that is no such CSV.
 
     Raises:
         ConnectionFailed: it is no such CSV.
@@ -28,9 +33,11 @@ def read_columns(answer: bytes, columns: int) -> npt.NDArray[np.float64]:
     """
     header, _, rows = answer.partition(b"\n")
     if header.strip() and not header.startswith(b"name,tags,time,"):
-        raise _not_understood(header)
+        raise unreadable(header)
     if not rows.strip():
         return np.empty((columns + 1, 0))
+    if not rows.endswith(b"\n"):  # the last number may lack digits
+        raise unreadable(rows[-_SHOWN_BYTES:])
     # Nulls are empty cells, of which NumPy would make no number.
     filled = rows.replace(b",,", b",nan,").replace(b",\n", b",nan\n").replace(b",,", b",nan,")
     wanted = range(_TIME, _TIME + columns + 1)
@@ -45,20 +52,13 @@ def read_columns(answer: bytes, columns: int) -> npt.NDArray[np.float64]:
             unpack=True,
             encoding="utf-8",
         )
-    except UnicodeDecodeError as error:
-        raise _not_understood(rows) from error
+    # NumPy's errors are no causes, as they repeat what the server sent.
+    except UnicodeDecodeError:
+        raise unreadable(rows) from None
     except ValueError as error:
         if "could not convert" not in str(error):
-            raise _not_understood(rows) from error
+            raise unreadable(rows) from None
         raise DataQualityError(
             "InfluxDB answers with values that are not numbers; check the names of the fields in "
             "the configuration.",
-        ) from error
-
-
-def _not_understood(text: bytes) -> ConnectionFailed:
-    told = shown(text.decode("utf-8", "replace"))
-    return ConnectionFailed(
-        f"InfluxDB's answer cannot be read: {told}; check that the url in the configuration "
-        "leads to InfluxDB and not to a proxy's page."
-    )
+        ) from None

@@ -5,7 +5,6 @@ size, which does not: a statement that fails, at once or midway, just ends. So r
 taken when a count, asked in JSON, says that there are that many.
 """
 
-import json
 from collections.abc import Iterator
 from typing import Any, Literal
 
@@ -15,9 +14,10 @@ import numpy.typing as npt
 from energy_forecasting.domain.errors import ConnectionFailed
 from energy_forecasting.domain.readings import Timestamps, Values
 from energy_forecasting.meters.influx.deadline import Deadline
-from energy_forecasting.meters.influx.faults import MayPass, shown
+from energy_forecasting.meters.influx.faults import MayPass
 from energy_forecasting.meters.influx.http import InfluxHttp
 from energy_forecasting.meters.influx.influxql_csv import read_columns
+from energy_forecasting.meters.influx.influxql_json import NotOfThisForm, read_answer
 from energy_forecasting.meters.influx.influxql_queries import (
     COUNTED,
     HOURLY,
@@ -61,9 +61,10 @@ class InfluxqlSource:
     ) -> Iterator[tuple[str | None, str, np.datetime64]]:
         """Yield type, id and newest time by series."""
         for series in self.ask(group.place.container, newest_query(group), deadline):
-            tags, (row, *_) = series["tags"], series["values"]
-            named_type = None if group.type_tag is None else tags[group.type_tag]
-            yield named_type, tags[group.id_tag], np.datetime64(int(row[0]), "s")
+            tags = series["tags"]
+            named_type = None if group.type_tag is None else str(tags.get(group.type_tag, ""))
+            for row in series["values"]:
+                yield named_type, str(tags.get(group.id_tag, "")), self._moment(row)
 
     def edge(
         self,
@@ -75,7 +76,7 @@ class InfluxqlSource:
     ) -> np.datetime64 | None:
         """Return the first or last time of a field."""
         rows = self._rows(place, edge_query(place, field, span, edge), deadline)
-        return np.datetime64(int(rows[0][0]), "s") if rows else None
+        return self._moment(rows[0]) if rows else None
 
     def count(self, place: Place, field: str, deadline: Deadline) -> int:
         """Return how many values a field has."""
@@ -86,12 +87,9 @@ class InfluxqlSource:
     ) -> WindowCounts:
         """Count the values by windows of a week."""
         counted = window_query(place, (aggregate("count", field),), span, COUNTED)
-        rows = self._rows(place, counted, deadline)
-        starts = [row[0] if span.start is None else max(row[0], span.start) for row in rows]
-        return WindowCounts(
-            starts=np.array(starts, dtype=np.int64).astype("datetime64[s]"),
-            counts=np.array([row[1] for row in rows], dtype=np.int64),
-        )
+        rows = self._numbers(place, counted, 1, deadline)
+        starts = rows[:, 0] if span.start is None else np.maximum(rows[:, 0], span.start)
+        return WindowCounts(starts=_times(starts), counts=_whole(rows[:, 1]))
 
     def readings(
         self, place: Place, fields: tuple[str, str | None], span: Span, deadline: Deadline
@@ -167,11 +165,13 @@ class InfluxqlSource:
     ) -> npt.NDArray[np.float64]:
         """Return the times and the selected columns, [n, columns + 1]; NaN where null."""
         rows = self._rows(place, influxql, deadline)
-        return np.array(rows, dtype=np.float64).reshape(len(rows), columns + 1)
+        try:
+            return np.array(rows, dtype=np.float64).reshape(len(rows), columns + 1)
+        except (ValueError, TypeError):
+            raise self._http.faults.unreadable(rows) from None
 
     def _count(self, place: Place, field: str, span: Span, deadline: Deadline) -> int:
-        rows = self._rows(place, count_query(place, field, span), deadline)
-        return int(rows[0][1]) if rows else 0
+        return int(self._numbers(place, count_query(place, field, span), 1, deadline)[:, 1].sum())
 
     def _table(
         self, place: Place, influxql: str, columns: int, deadline: Deadline
@@ -179,7 +179,9 @@ class InfluxqlSource:
         def send() -> bytes:
             return self._send(place.container, influxql, "application/csv", deadline)
 
-        return read_columns(self._http.persistently(send, deadline), columns)
+        return read_columns(
+            self._http.persistently(send, deadline), columns, self._http.faults.unreadable
+        )
 
     def _send(self, container: str, influxql: str, accept: str, deadline: Deadline) -> bytes:
         query = {"db": container, "q": influxql, "epoch": "s"}
@@ -190,23 +192,22 @@ class InfluxqlSource:
     def _series(self, answer: bytes) -> list[dict[str, Any]]:
         """Return the series of the one statement in an answer."""
         try:
-            told = json.loads(answer)
-            results = told.get("results") or [{}]
-            fault = told.get("error") or results[0].get("error")
-            series: list[dict[str, Any]] = results[0].get("series", [])
-        except (ValueError, AttributeError, TypeError, RecursionError) as error:
-            raise ConnectionFailed(
-                f"InfluxDB's answer cannot be read: {shown(answer[:100])}; check that the url in "
-                "the configuration leads to InfluxDB and not to a proxy's page."
-            ) from error
-        if fault:
-            raise self._http.faults.of_statement(str(fault))
-        # Told of the series that was cut, or of the answer when whole series are missing.
-        if results[0].get("partial") or any(each.get("partial") for each in series):
+            told = read_answer(answer)
+        except NotOfThisForm:
+            raise self._http.faults.unreadable(answer) from None
+        if told.fault is not None:
+            raise self._http.faults.of_statement(told.fault)
+        if told.is_cut:
             raise ConnectionFailed(
                 "InfluxDB sent a part of its answer only; raise max-row-limit in its configuration."
             )
-        return series
+        return told.series
+
+    def _moment(self, row: list[Any]) -> np.datetime64:
+        """Return the time of a row."""
+        if not isinstance(row[0], int):
+            raise self._http.faults.unreadable(row)
+        return np.datetime64(row[0], "s")
 
 
 def cut_short(rows: int, expected: int) -> ConnectionFailed:

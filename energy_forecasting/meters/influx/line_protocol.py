@@ -10,6 +10,7 @@ of its precision: whoever sends it asks for ``precision=s``.
 import math
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -51,16 +52,12 @@ def line(
     >>> line("energy", {"site": "a b", "id": "7"}, {"kWh": 0.1, "state": "ok", "n": 3}, 60)
     'energy,id=7,site=a\\ b kWh=0.1,state="ok",n=3i 60'
     """
-    if measurement.startswith("#"):
-        raise _refused("measurement", measurement, "a line that begins with # is a comment")
     if not fields:
         raise _refused("fields", measurement, "a point needs at least one field")
     if not _EARLIEST <= seconds <= _LATEST:
         raise _refused("seconds", str(seconds), f"InfluxDB keeps {EARLIEST:%Y} to {LATEST:%Y}")
-    head = [_name("measurement", measurement).translate(_MEASUREMENT_ESCAPES)]
-    for key in sorted(tags):
-        value = _unambiguous("tag value", tags[key]).translate(_KEY_ESCAPES)
-        head.append(f"{_key('tag key', key)}={value}")
+    head = [_measurement(measurement)]
+    head += [f"{_key('tag key', key)}={_tag_value(tags[key])}" for key in sorted(tags)]
     values = [f"{_key('field key', key)}={_value(value)}" for key, value in fields.items()]
     return f"{','.join(head)} {','.join(values)} {seconds}"
 
@@ -79,6 +76,23 @@ def _value(value: float | str) -> str:
     return repr(float(value))  # NumPy's floats are floats whose repr is another
 
 
+# The same few names stand on every line of a write, so each is looked at once.
+_NAMES_KNOWN: Final = 1024
+
+
+@lru_cache(_NAMES_KNOWN)
+def _measurement(name: str) -> str:
+    if name.startswith("#"):
+        raise _refused("measurement", name, "a line that begins with # is a comment")
+    return _name("measurement", name).translate(_MEASUREMENT_ESCAPES)
+
+
+@lru_cache(_NAMES_KNOWN)
+def _tag_value(text: str) -> str:
+    return _unambiguous("tag value", text).translate(_KEY_ESCAPES)
+
+
+@lru_cache(_NAMES_KNOWN)
 def _key(part: str, key: str) -> str:
     if key == _RESERVED_KEY:
         raise _refused(part, key, "it is reserved for the time of a point")

@@ -11,6 +11,7 @@ import pytest
 from energy_forecasting.domain.meters import Meter
 from energy_forecasting.domain.readings import History
 from energy_forecasting.domain.temperature_forecast import TemperatureForecast
+from energy_forecasting.meters.influx import http
 from energy_forecasting.meters.influx.config import InfluxConfig
 from energy_forecasting.meters.influx.store import InfluxMeterStore
 from energy_forecasting.meters.memory import InMemoryMeterStore
@@ -123,6 +124,12 @@ def influx_config(double: InfluxDouble, **changes: object) -> InfluxConfig:
         "timeout_s": 5.0,
     }
     return InfluxConfig.model_validate({**values, **changes})
+
+
+@pytest.fixture
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a store that asks again wait next to nothing before it does."""
+    monkeypatch.setattr(http, "_FIRST_WAIT_S", 0.01)
 
 
 @pytest.fixture

@@ -1,9 +1,9 @@
 """A stand-in for InfluxDB 2.x on a loopback port, as strict as the real one where we rely on it.
 
-It checks each request (method, path, token, headers, dialect), parses the Flux text with a
-grammar of its own and runs it over series held in memory, so a wrong or injected query fails
-or finds nothing. It answers annotated CSV as the 2.x API documents and takes line protocol. It
-knows only the calls that the store sends; anything else is a compile error, as in Flux.
+It checks each request (method, path, token, headers, dialect), runs its Flux over series held in
+memory, so a wrong or injected query fails or finds nothing, and answers annotated CSV as the 2.x
+API documents. It takes line protocol, too. It knows only the calls that the store sends; anything
+else is a compile error, as in Flux. How it may misbehave stands in its attributes.
 """
 
 import gzip
@@ -12,21 +12,18 @@ import socket
 import struct
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Self
 from urllib.parse import parse_qs, urlsplit
 
-import numpy as np
-
-from energy_forecasting.domain.meters import Meter
-from energy_forecasting.domain.readings import History
 from tests.integration.meters.annotated_csv_writer import annotated_csv
-from tests.integration.meters.flux_language import SECOND_NS, FluxParser, Value
-from tests.integration.meters.flux_tables import Series, Table, applied
-from tests.integration.meters.influx_refusal import Refusal, compile_error
+from tests.integration.meters.flux_database import FluxDatabase
+from tests.integration.meters.flux_language import SECOND_NS
+from tests.integration.meters.flux_tables import Table
+from tests.integration.meters.influx_refusal import Refusal
 from tests.integration.meters.line_protocol_reader import Point, points
 
 _DIALECT = {
@@ -36,23 +33,21 @@ _DIALECT = {
     "commentPrefix": "#",
     "dateTimeFormat": "RFC3339",
 }
-_SHARD_NS = 7 * 86_400 * SECOND_NS  #: within which a field has one type
 
 
-class InfluxDouble:
+class InfluxDouble(FluxDatabase):
     """The server; a context manager. What a test may switch are its public attributes."""
 
     token = "the-token"  # noqa: S105 - opens nothing
     org = "the-org"
-    bucket = "the-bucket"
-    measurement = "energy_consumption"
 
     def __init__(self) -> None:
-        self.series: list[Series] = []
+        super().__init__()
         self.queries: list[str] = []  #: the Flux texts that arrived with a valid token
         self.writes: list[list[Point]] = []  #: that arrived with a valid token, taken or not
         self.complaints: list[str] = []  #: requests that no client of ours may send
         self.version = "v2.7.12"
+        self.packs = True  #: gzips answers for those who ask for it
         self.gzipped_answers = 0
         self.rows_per_table: int | None = None  #: starts a new table after so many rows
         self.chunk_bytes = 4096
@@ -65,6 +60,7 @@ class InfluxDouble:
         self.delay_s = 0.0  #: before the first byte
         self.chunk_delay_s = 0.0  #: before each chunk
         self.cut_after_bytes: int | None = None  #: resets the connection inside an answer
+        self.packed_bytes_lost = 0  #: at the end of a gzipped answer, whole to look at
         self.rows_lost = 0  #: that an answer, whole to look at, ends too early
         self.error_after_tables: str | None = None  #: an error table ends the answer
         self.raw_answer: bytes | None = None  #: sent instead of a result
@@ -73,9 +69,7 @@ class InfluxDouble:
         self.write_refusals: deque[Refusal | None] = deque()  #: of the next ones; None lets pass
         self.write_cuts_left = 0  #: reset before they are taken
         self.lost_replies = 0  #: taken, then reset
-        self.kept_from_s: int | None = None  #: older points are outside the retention period
 
-        self._storage = threading.Lock()
         self._stopping = threading.Event()
         self._server = _Server(("127.0.0.1", 0), _Handler, self)
         self._thread = threading.Thread(
@@ -100,106 +94,6 @@ class InfluxDouble:
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
-
-    def add_history(self, meter: Meter, history: History, **more_tags: str) -> None:
-        """Hold a meter's history; NaN means that there is no point."""
-        seconds = history.timestamps.astype(np.int64).tolist()
-        for name, values in (
-            ("consumption", history.consumption),
-            ("temperature", history.temperature),
-        ):
-            known = zip(seconds, values.tolist(), strict=True)
-            self.add_points(
-                meter,
-                name,
-                ((at * SECOND_NS, value) for at, value in known if not np.isnan(value)),
-                **more_tags,
-            )
-
-    def add_points(
-        self,
-        meter: Meter,
-        name: str,
-        points: Iterable[tuple[int, Value]],
-        *,
-        datatype: str = "double",
-        **more_tags: str,
-    ) -> None:
-        """Hold points of one field, times in nanoseconds since 1970."""
-        held = list(points)
-        if held:
-            tags = {
-                "_measurement": self.measurement,
-                "_field": name,
-                "meter_type": meter.meter_type,
-                "meter_id": meter.meter_id,
-                **more_tags,
-            }
-            self.series.append(Series(tags, datatype, held))
-
-    def run(self, flux: str) -> list[Table]:
-        """Parse and run a query."""
-        source, *calls = FluxParser(flux).pipeline()
-        if source.name != "from" or source.arguments.keys() != {"bucket"}:
-            raise compile_error("expected from(bucket:)")
-        if source.arguments["bucket"] != self.bucket:
-            raise Refusal(
-                404,
-                "not found",
-                "failed to initialize execute state: could not find bucket "
-                f'"{source.arguments["bucket"]}"',
-            )
-        if not calls or calls[0].name != "range":
-            raise Refusal(400, "invalid", "cannot submit unbounded read; try bounding with 'range'")
-        with self._storage:
-            series = [Series(each.tags, each.datatype, [*each.points]) for each in self.series]
-        tables: list[Table] = []
-        for call in calls:
-            tables = applied(call, series, tables)
-        return tables
-
-    def take(self, points: list[Point]) -> None:
-        """Write points, all but those that a server would drop, which it tells afterwards."""
-        dropped: list[str] = []
-        with self._storage:
-            for point in points:
-                why = self._objection(point)
-                if why is None:
-                    self._put(point)
-                else:
-                    dropped.append(why)
-        if dropped:
-            told = f"failure writing points to database: partial write: {dropped[0]}"
-            raise Refusal(422, "unprocessable entity", f"{told} dropped={len(dropped)}")
-
-    def _objection(self, point: Point) -> str | None:
-        if self.kept_from_s is not None and point.time < self.kept_from_s:
-            return "points beyond retention policy"
-        for name, (datatype, _) in point.fields.items():
-            shard = point.time * SECOND_NS // _SHARD_NS
-            for each in self.series:
-                same = (each.tags["_measurement"], each.tags["_field"])
-                if (
-                    same == (point.tags["_measurement"], name)
-                    and each.datatype != datatype
-                    and any(at // _SHARD_NS == shard for at, _ in each.points)
-                ):
-                    return (
-                        f'field type conflict: input field "{name}" on measurement "{same[0]}" is '
-                        f"type {datatype}, already exists as type {each.datatype}"
-                    )
-        return None
-
-    def _put(self, point: Point) -> None:
-        for name, (datatype, value) in point.fields.items():
-            tags = {**point.tags, "_field": name}
-            for each in self.series:
-                if each.tags == tags and each.datatype == datatype:
-                    each.points.append((point.time * SECOND_NS, value))
-                    break
-            else:
-                points = [(point.time * SECOND_NS, value)]
-                self.series.append(Series(tags, datatype, points))
 
     def is_ill(self, flux: str) -> bool:
         """Tell whether the misbehaviour is for this query; each yes uses one up."""
@@ -370,10 +264,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("Content-Type", "text/csv; charset=utf-8")
         self.send_header("Transfer-Encoding", "chunked")
-        if "gzip" in self.headers.get("Accept-Encoding", ""):
+        if double.packs and "gzip" in self.headers.get("Accept-Encoding", ""):
             double.gzipped_answers += 1
             self.send_header("Content-Encoding", "gzip")
             answer = gzip.compress(answer)
+            answer = answer[: len(answer) - (double.packed_bytes_lost if ill else 0)]
         self.end_headers()
         for at in range(0, len(answer), double.chunk_bytes):
             if cut_after is not None and at >= cut_after:

@@ -2,8 +2,7 @@
 
 import socket
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -20,16 +19,22 @@ from energy_forecasting.domain.errors import (
 )
 from energy_forecasting.domain.meters import Meter, MeterProfile, ReadingKind
 from energy_forecasting.domain.readings import History
-from energy_forecasting.meters.influx import http
-from energy_forecasting.meters.influx.config import InfluxConfig
 from energy_forecasting.meters.influx.store import InfluxMeterStore
 from tests.integration.meters.conftest import InfluxStore, influx_config
+from tests.integration.meters.flux_store import (
+    METER,
+    MIDNIGHT,
+    assert_same,
+    at_most,
+    readings,
+    store_of,
+    values_of,
+)
 from tests.integration.meters.flux_tables import Series
 from tests.integration.meters.influx_double import InfluxDouble, nanoseconds
 from tests.integration.meters.influx_refusal import Refusal
 
-METER = Meter(meter_type="electricity", meter_id="office-1")
-MIDNIGHT = datetime(2024, 3, 1, tzinfo=UTC)
+pytestmark = pytest.mark.usefixtures("short_waits")
 
 Call = Callable[[InfluxMeterStore], object]
 EVERY_CALL: list[Call] = [
@@ -39,47 +44,19 @@ EVERY_CALL: list[Call] = [
     lambda store: store.read_history(METER),
 ]
 #: What a read without a start asks when all readings fit into one piece.
-QUESTIONS = ["first reading", "counts by week", "consumption", "temperature"]
+QUESTIONS = [
+    "first reading",
+    "last reading",
+    "counts by week",
+    "ends",
+    "consumption",
+    "temperature",
+]
 every_call = pytest.mark.parametrize("call", EVERY_CALL, ids=["check", "list", "describe", "read"])
 
 
-@pytest.fixture(autouse=True)
-def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http, "_FIRST_WAIT_S", 0.01)
-
-
 def a_day() -> History:
-    return History(
-        timestamps=np.datetime64("2024-03-01T00:00:00", "s")
-        + np.arange(24) * np.timedelta64(3600, "s"),
-        consumption=np.linspace(1, 2, 24),
-        temperature=np.linspace(-5, 5, 24),
-    )
-
-
-def values_of(field: str) -> Callable[[str], bool]:
-    """Tell which queries ask for the values of a field."""
-    return lambda flux: (
-        f'r["_field"] == "{field}"' in flux
-        and flux.endswith('  |> keep(columns: ["_time", "_value"])')
-        and "aggregateWindow" not in flux
-    )
-
-
-@contextmanager
-def store_of(config: InfluxConfig) -> Iterator[InfluxMeterStore]:
-    store = InfluxMeterStore(config)
-    try:
-        yield store
-    finally:
-        store.close()
-
-
-@contextmanager
-def at_most(seconds: float) -> Iterator[None]:
-    started = time.monotonic()
-    yield
-    assert time.monotonic() - started < seconds
+    return readings(24)
 
 
 class TestAnswers:
@@ -95,14 +72,26 @@ class TestAnswers:
         # When
         history = influx.store.read_history(METER)
         # Then
-        np.testing.assert_array_equal(history.timestamps, a_day().timestamps)
-        np.testing.assert_array_equal(history.consumption, a_day().consumption)
-        np.testing.assert_array_equal(history.temperature, a_day().temperature)
+        assert_same(history, a_day())
 
     def test_answers_travel_compressed(self, influx: InfluxStore) -> None:
         influx.holds(METER, a_day())
         influx.store.read_history(METER)
         assert influx.double.gzipped_answers == len(QUESTIONS)
+
+    def test_a_server_may_not_pack_them(self, influx: InfluxStore) -> None:
+        influx.double.packs = False
+        influx.holds(METER, a_day())
+        assert_same(influx.store.read_history(METER), a_day())
+
+    @pytest.mark.parametrize("lost", [1, 8, 60])
+    def test_an_answer_that_cannot_be_unpacked_is_an_error(
+        self, influx: InfluxStore, lost: int
+    ) -> None:
+        influx.holds(METER, a_day())
+        influx.double.packed_bytes_lost = lost
+        with pytest.raises(ConnectionFailed, match="cannot be unpacked"):
+            influx.store.read_history(METER)
 
     def test_a_null_is_an_unusable_reading(self, influx: InfluxStore) -> None:
         # Given
@@ -201,6 +190,24 @@ class TestAnswers:
         # When, Then
         assert [str(summary.meter) for summary in influx.store.list_meters()] == [str(METER)]
 
+    @pytest.mark.parametrize("tag", ["meter_id", "meter_type"])
+    def test_a_series_without_a_tag_is_no_meter(self, influx: InfluxStore, tag: str) -> None:
+        # Given
+        influx.holds(METER, a_day())
+        influx.holds(Meter(meter_type="gas", meter_id="g"), a_day())
+        for series in influx.double.series[-2:]:
+            del series.tags[tag]
+        # When, Then
+        assert [str(summary.meter) for summary in influx.store.list_meters()] == [str(METER)]
+
+    def test_a_bucket_whose_series_have_no_such_tags_lists_no_meters(
+        self, double: InfluxDouble
+    ) -> None:
+        double.add_history(METER, a_day())
+        tags = {"meter_id": "device", "meter_type": "kind"}
+        with store_of(influx_config(double, tags=tags)) as store:
+            assert store.list_meters() == []
+
     def test_the_configured_profile_serves_all_meters(self, double: InfluxDouble) -> None:
         # Given
         double.add_history(METER, a_day())
@@ -219,6 +226,67 @@ class TestAnswers:
                 reading_kind=ReadingKind.POWER,
             )
         }
+
+
+class TestFieldTypes:
+    """InfluxDB keeps one type of a field per week or so, and a read stops where it changes."""
+
+    def changed(self, double: InfluxDouble, field: str = "consumption") -> datetime:
+        """Hold 20 days of readings, a field of them as whole numbers from the tenth day on."""
+        double.add_history(METER, readings(480))
+        change = MIDNIGHT + timedelta(days=10)
+        for series in [each for each in double.series if each.tags["_field"] == field]:
+            whole = [(at, 7) for at, _ in series.points if at >= nanoseconds(change)]
+            series.points = series.points[: -len(whole)]
+            double.add_points(METER, field, whole, datatype="long")
+        return change
+
+    @pytest.mark.parametrize("start", [None, MIDNIGHT])
+    @pytest.mark.parametrize("field", ["consumption", "temperature"])
+    def test_a_field_that_changes_its_type_is_never_read_by_halves(
+        self, influx: InfluxStore, field: str, start: datetime | None
+    ) -> None:
+        self.changed(influx.double, field)
+        with pytest.raises(DataQualityError, match=f"{field}.*at 2024-03-10T23:00:00") as raised:
+            influx.store.read_history(METER, start=start)
+        assert raised.value.details == {"field": field, "end": "2024-03-20T23:00:00"}
+
+    @pytest.mark.parametrize("field", ["consumption", "temperature"])
+    def test_nor_is_it_added_up_by_halves(self, double: InfluxDouble, field: str) -> None:
+        # Given: readings of every five minutes, for 20 days as decimals, then as whole numbers
+        every = readings(40 * 288, 300)
+        double.add_history(METER, every.before(MIDNIGHT + timedelta(days=20)))
+        for name in ("consumption", "temperature"):
+            kind = "long" if name == field else "double"
+            late = every.timestamps[20 * 288 :].astype(np.int64) * 10**9
+            points = [(at, 7 if kind == "long" else 7.0) for at in late.tolist()]
+            double.add_points(METER, name, points, datatype=kind)
+        border = MIDNIGHT + timedelta(days=30)
+        # When, Then
+        with store_of(influx_config(double)) as store, pytest.raises(DataQualityError, match=field):
+            store.read_history(METER, whole_hours_before=border)
+
+    def test_either_side_of_the_change_can_be_read(self, influx: InfluxStore) -> None:
+        change = self.changed(influx.double)
+        assert len(influx.store.read_history(METER, end=change)) == 240
+        assert len(influx.store.read_history(METER, start=change)) == 240
+
+    def test_the_newest_reading_is_known_all_the_same(self, influx: InfluxStore) -> None:
+        self.changed(influx.double)
+        (listed,) = influx.store.list_meters()
+        described = influx.store.describe(METER, counted=False)
+        assert (
+            listed.last_reading == described.last_reading == datetime(2024, 3, 20, 23, tzinfo=UTC)
+        )
+
+    def test_series_of_two_types_cannot_be_put_together(self, influx: InfluxStore) -> None:
+        # Given: two loggers, one of which writes whole numbers
+        influx.holds(METER, a_day())
+        points = [(nanoseconds(MIDNIGHT + timedelta(days=20)), 7)]
+        influx.double.add_points(METER, "consumption", points, datatype="long", logger="other")
+        # When, Then: the server says so, and the count of both is no history
+        with pytest.raises(InvalidRequest, match="different schemas"):
+            influx.store.read_history(METER)
 
 
 class TestTemperatureForecast:
@@ -344,6 +412,24 @@ class TestRefusals:
         # When, Then
         assert len(influx.store.read_history(METER)) == 24
         assert len(influx.double.queries) == len(QUESTIONS) + 1
+
+    @pytest.mark.parametrize(
+        "headers", [{}, {"Retry-After": "Wed, 21 Oct 2026 07:28:00 GMT"}, {"Retry-After": "soon"}]
+    )
+    def test_a_busy_server_that_names_no_seconds_is_tried_again_soon(
+        self, influx: InfluxStore, headers: dict[str, str]
+    ) -> None:
+        influx.holds(METER, a_day())
+        influx.double.refusals.append(Refusal(429, "busy", "later", headers))
+        with at_most(4):
+            assert len(influx.store.read_history(METER)) == 24
+
+    def test_a_busy_server_is_given_the_seconds_that_it_asks_for(self, influx: InfluxStore) -> None:
+        influx.holds(METER, a_day())
+        influx.double.refusals.append(Refusal(429, "busy", "later", {"Retry-After": "1"}))
+        started = time.monotonic()
+        assert len(influx.store.read_history(METER)) == 24
+        assert time.monotonic() - started >= 1
 
     def test_a_server_that_stays_busy_is_given_up(self, influx: InfluxStore) -> None:
         busy = Refusal(429, "too many requests", "later", {"Retry-After": "0"})

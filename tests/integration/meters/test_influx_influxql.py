@@ -1,18 +1,10 @@
-"""The InfluxQL store on a real InfluxDB 1.x that is stopped, killed, paused and limited.
+"""The InfluxQL store on a real InfluxDB 1.x: logins, names, values, TLS and secrets."""
 
-A history is whole or it is an error: a server that ends a query midway ends its answer in good
-order, with status 200, so every such end is tried here. ``docs/influxdb-faults.md`` tells what
-these tests found.
-"""
-
+import base64
 import dataclasses
-import socket
-import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+import logging
+from collections.abc import Iterator
+from datetime import timedelta
 
 import numpy as np
 import psutil
@@ -22,11 +14,10 @@ from energy_forecasting.domain.errors import (
     AuthenticationFailed,
     ConnectionFailed,
     DataQualityError,
-    DeadlineExceeded,
     InvalidRequest,
     NoDataFound,
 )
-from energy_forecasting.domain.meters import Meter, MeterProfile
+from energy_forecasting.domain.meters import MeterProfile
 from energy_forecasting.domain.readings import History
 from energy_forecasting.domain.temperature_forecast import TemperatureForecast
 from energy_forecasting.meters.influx import http
@@ -35,141 +26,23 @@ from energy_forecasting.meters.influx.store import InfluxMeterStore
 from tests.certificates import Certificates, make_certificates
 from tests.influx_server import InfluxServer, InfluxUser
 from tests.integration.meters.conftest import RealInflux, influxql_config
-from tests.tcp_proxy import TcpProxy
+from tests.integration.meters.influx_real import (
+    EVERY_CALL,
+    METER,
+    MIDNIGHT,
+    Call,
+    a_day,
+    every_call,
+    history_of,
+    is_same,
+    large_history,
+    special_server,
+    store_of,
+)
 
 pytestmark = pytest.mark.influxdb
 
-METER = Meter(meter_type="electricity", meter_id="office-1")
-MIDNIGHT = datetime(2024, 3, 1, tzinfo=UTC)
-#: Readings of the large history: more than one question asks for, some 5 MB of answers.
-MINUTES = 115_200
-#: Well inside its first answer, and well beyond the small ones before.
-MIDWAY_BYTES = 500_000
-PATIENCE_S = 20.0
 WRONG = "wr0ng-secret"
-
-Call = Callable[[InfluxMeterStore], object]
-EVERY_CALL: dict[str, Call] = {
-    "check": lambda store: store.check(),
-    "list": lambda store: store.list_meters(),
-    "describe": lambda store: store.describe(METER),
-    "read": lambda store: store.read_history(METER),
-    "read forecast": lambda store: store.read_temperature_forecast(
-        METER, start=MIDNIGHT, end=MIDNIGHT + timedelta(days=1)
-    ),
-    "write": lambda store: store.write_readings(METER, iter([a_day()])),
-}
-every_call = pytest.mark.parametrize("call", EVERY_CALL.values(), ids=EVERY_CALL.keys())
-
-
-@pytest.fixture(autouse=True)
-def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http, "_FIRST_WAIT_S", 0.05)
-
-
-def history_of(
-    consumption: list[float], *, start: datetime = MIDNIGHT, step_s: int = 3600
-) -> History:
-    first = np.datetime64(start.replace(tzinfo=None), "s")
-    n = len(consumption)
-    return History(
-        timestamps=first + np.arange(n) * np.timedelta64(step_s, "s"),
-        consumption=np.array(consumption, dtype=np.float64),
-        temperature=10.0 + np.arange(n) % 24 / 4,
-    )
-
-
-def a_day() -> History:
-    return history_of([1 + hour / 7 for hour in range(24)])
-
-
-def large_history() -> History:
-    return history_of([minute / 7 for minute in range(MINUTES)], step_s=60)
-
-
-def is_same(one: History, other: History) -> bool:
-    fields = ("timestamps", "consumption", "temperature")
-    return all(
-        np.array_equal(getattr(one, name), getattr(other, name), equal_nan=True) for name in fields
-    )
-
-
-@contextmanager
-def store_of(config: InfluxConfig) -> Iterator[InfluxMeterStore]:
-    store = InfluxMeterStore(config)
-    try:
-        yield store
-    finally:
-        store.close()
-
-
-@contextmanager
-def at_most(seconds: float) -> Iterator[None]:
-    started = time.monotonic()
-    yield
-    assert time.monotonic() - started < seconds
-
-
-@contextmanager
-def reading_beside(store: InfluxMeterStore) -> Iterator[Future[History]]:
-    """Read the meter's history in another thread."""
-    with ThreadPoolExecutor(1) as pool:
-        yield pool.submit(store.read_history, METER)
-
-
-@contextmanager
-def special_server(
-    influxd: str,
-    folder: Path,
-    *,
-    limits: dict[str, int | str] | None = None,
-    row_limit: int = 0,
-    certificates: Certificates | None = None,
-) -> Iterator[InfluxServer]:
-    """Run a server with settings of its own and the database ``meters``."""
-    server = InfluxServer(
-        influxd, folder, limits=limits, row_limit=row_limit, certificates=certificates
-    )
-    try:
-        server.start()
-        server.create_database("meters")
-        yield server
-    finally:
-        server.close()
-
-
-def fill(server: InfluxServer, database: str, history: History) -> None:
-    real = RealInflux(server, database, InfluxMeterStore(influxql_config(server, database)))
-    real.holds(METER, history)
-    real.store.close()
-
-
-@pytest.fixture(scope="module")
-def large(shared_influx_server: InfluxServer) -> Iterator[str]:
-    """Yield a database with the large history."""
-    shared_influx_server.start()
-    shared_influx_server.create_database("large")
-    fill(shared_influx_server, "large", large_history())
-    yield "large"
-    shared_influx_server.start()
-    shared_influx_server.drop_database("large")
-
-
-@dataclasses.dataclass
-class Proxied:
-    """The large history behind a proxy."""
-
-    server: InfluxServer
-    proxy: TcpProxy
-    store: InfluxMeterStore
-
-
-@pytest.fixture
-def proxied(influx_server: InfluxServer, large: str) -> Iterator[Proxied]:
-    with TcpProxy(influx_server.port) as proxy:
-        config = influxql_config(influx_server, large, url=proxy.url, timeout_s=PATIENCE_S)
-        with store_of(config) as store:
-            yield Proxied(influx_server, proxy, store)
 
 
 class TestLogin:
@@ -379,14 +252,14 @@ class TestValues:
         assert (history.consumption.tolist(), history.temperature.tolist()) == ([5], [2])
 
     def test_minutes_may_come_as_the_hours_that_the_server_adds_up(
-        self, influx_server: InfluxServer, large: str
+        self, influxql: RealInflux
     ) -> None:
         # Given
         minutes = large_history()
-        with store_of(influxql_config(influx_server, large)) as store:
-            # When
-            border = minutes.last - timedelta(days=2)
-            history = store.read_history(METER, whole_hours_before=border)
+        influxql.holds(METER, minutes)
+        # When
+        border = minutes.last - timedelta(days=2)
+        history = influxql.store.read_history(METER, whole_hours_before=border)
         # Then
         whole = int((border - MIDNIGHT).total_seconds()) // 3600
         sums = minutes.consumption[: whole * 60].reshape(whole, 60).sum(axis=1)
@@ -444,214 +317,6 @@ class TestWhatItCannotHold:
         influxql.store.write_profile(METER, MeterProfile())  # as the configuration says
         with pytest.raises(InvalidRequest, match="configuration"):
             influxql.store.write_profile(METER, MeterProfile(unit="kWh"))
-
-
-class TestTheServerIsAway:
-    @every_call
-    @pytest.mark.parametrize("end", [InfluxServer.stop, InfluxServer.kill], ids=["stop", "kill"])
-    def test_a_server_that_has_ended_is_a_connection_error_and_the_store_recovers(
-        self, influxql: RealInflux, call: Call, end: Callable[[InfluxServer], None]
-    ) -> None:
-        # Given: a store with open connections
-        influxql.holds(METER, a_day())
-        influxql.store.read_history(METER)
-        # When
-        end(influxql.server)
-        with at_most(5), pytest.raises(ConnectionFailed) as raised:
-            call(influxql.store)
-        assert raised.value.retryable
-        # Then
-        influxql.server.start()
-        call(influxql.store)
-        assert is_same(influxql.store.read_history(METER), a_day())
-
-    @every_call
-    def test_a_paused_server_meets_the_deadline_and_the_store_recovers(
-        self, influxql: RealInflux, call: Call
-    ) -> None:
-        influxql.holds(METER, a_day())
-        config = influxql_config(influxql.server, influxql.database, timeout_s=0.4)
-        with store_of(config) as store:
-            store.read_history(METER)
-            with (
-                influxql.server.paused(),
-                at_most(2),
-                pytest.raises(DeadlineExceeded, match=r"0\.4 s"),
-            ):
-                call(store)
-            call(store)
-            assert is_same(store.read_history(METER), a_day())
-
-    def test_a_check_gives_up_within_seconds_whatever_the_deadline_of_a_call(
-        self, influxql: RealInflux
-    ) -> None:
-        config = influxql_config(influxql.server, influxql.database, timeout_s=60)
-        with store_of(config) as store, influxql.server.paused(), at_most(4):  # noqa: SIM117
-            with pytest.raises(DeadlineExceeded):
-                store.check()
-
-    def test_a_port_that_nobody_listens_on_is_a_connection_error(
-        self, influxql: RealInflux
-    ) -> None:
-        with socket.socket() as unused:
-            unused.bind(("127.0.0.1", 0))
-            config = influxql_config(
-                influxql.server,
-                influxql.database,
-                url=f"http://127.0.0.1:{unused.getsockname()[1]}",
-            )
-            with at_most(5), store_of(config) as store, pytest.raises(ConnectionFailed):
-                store.read_history(METER)
-
-
-class TestMidwayThroughARead:
-    def test_an_undisturbed_read_is_whole(self, proxied: Proxied) -> None:
-        assert is_same(proxied.store.read_history(METER), large_history())
-
-    @pytest.mark.parametrize("end", [InfluxServer.stop, InfluxServer.kill], ids=["stop", "kill"])
-    def test_a_server_that_ends_is_an_error_and_after_its_return_the_read_is_whole(
-        self, proxied: Proxied, end: Callable[[InfluxServer], None]
-    ) -> None:
-        # When
-        with reading_beside(proxied.store) as read:
-            with proxied.proxy.holding_after(MIDWAY_BYTES) as held:
-                assert held.wait(PATIENCE_S)
-                end(proxied.server)
-            # Then
-            with pytest.raises(ConnectionFailed):
-                read.result(PATIENCE_S)
-        proxied.server.start()
-        assert is_same(proxied.store.read_history(METER), large_history())
-
-    @pytest.mark.parametrize("end", [InfluxServer.stop, InfluxServer.kill], ids=["stop", "kill"])
-    def test_a_server_that_is_back_at_once_is_asked_again_and_the_read_is_whole(
-        self, proxied: Proxied, end: Callable[[InfluxServer], None]
-    ) -> None:
-        with reading_beside(proxied.store) as read:
-            with proxied.proxy.holding_after(MIDWAY_BYTES) as held:
-                assert held.wait(PATIENCE_S)
-                end(proxied.server)
-                proxied.server.start()
-            assert is_same(read.result(PATIENCE_S), large_history())
-
-    def test_a_server_that_pauses_meets_the_deadline(
-        self, influx_server: InfluxServer, large: str
-    ) -> None:
-        with TcpProxy(influx_server.port) as proxy:
-            config = influxql_config(influx_server, large, url=proxy.url, timeout_s=1.5)
-            with store_of(config) as store, at_most(4), reading_beside(store) as read:
-                with proxy.holding_after(MIDWAY_BYTES) as held:
-                    assert held.wait(PATIENCE_S)
-                    pause = influx_server.paused()
-                    pause.__enter__()
-                try:
-                    with pytest.raises(DeadlineExceeded, match=r"1\.5 s"):
-                        read.result(PATIENCE_S)
-                finally:
-                    pause.__exit__(None, None, None)
-
-    def test_an_answer_that_drips_meets_the_deadline(
-        self, influx_server: InfluxServer, large: str
-    ) -> None:
-        # Given: no single pause is long enough for a socket's timeout
-        with TcpProxy(influx_server.port) as proxy:
-            proxy.pause_s = 0.02
-            config = influxql_config(influx_server, large, url=proxy.url, timeout_s=1.0)
-            with (
-                at_most(3),
-                store_of(config) as store,
-                pytest.raises(DeadlineExceeded, match="1 s"),
-            ):
-                store.read_history(METER)
-
-    def test_a_query_killed_on_the_server_is_asked_again_and_the_read_is_whole(
-        self, proxied: Proxied
-    ) -> None:
-        with reading_beside(proxied.store) as read:
-            with proxied.proxy.holding_after(MIDWAY_BYTES) as held:
-                assert held.wait(PATIENCE_S)
-                assert kill_queries(proxied.server) == 1
-            assert is_same(read.result(PATIENCE_S), large_history())
-
-    def test_a_query_that_is_always_killed_is_an_error(self, proxied: Proxied) -> None:
-        proxied.proxy.pause_s = 0.001  # else it would be over before it is found
-        with reading_beside(proxied.store) as read:
-            killed = 0
-            while not read.done():
-                killed += kill_queries(proxied.server)
-            with pytest.raises(ConnectionFailed, match=r"\d+ of \d+ readings"):
-                read.result()
-        assert killed >= 3
-
-    def test_a_connection_cut_once_is_mended(self, proxied: Proxied) -> None:
-        proxied.proxy.cut_after_bytes = MIDWAY_BYTES
-        with reading_beside(proxied.store) as read:
-            assert is_same(read.result(PATIENCE_S), large_history())
-
-    def test_a_connection_that_is_always_cut_is_an_error(self, proxied: Proxied) -> None:
-        proxied.proxy.cut_after_bytes = MIDWAY_BYTES
-        proxied.proxy.keeps_cutting = True
-        with pytest.raises(ConnectionFailed):
-            proxied.store.read_history(METER)
-
-
-def kill_queries(server: InfluxServer) -> int:
-    """Kill what reads rows at this moment, as an administrator would; return how many."""
-    killed = 0
-    (running,) = server.ask("SHOW QUERIES")
-    for number, text, *_ in running["series"][0]["values"]:
-        if text.startswith("SELECT consumption"):
-            server.ask(f"KILL QUERY {number}")
-            killed += 1
-    return killed
-
-
-class TestLimitsOfTheServer:
-    @pytest.fixture(autouse=True)
-    def one_attempt(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(http, "_ATTEMPTS", 1)
-
-    def test_a_query_timeout_midway_is_an_error(self, influxd: str, tmp_path: Path) -> None:
-        with special_server(influxd, tmp_path, limits={"query-timeout": "1s"}) as server:
-            self.expect_an_error(server, ConnectionFailed, r"\d+ of \d+ readings")
-
-    def test_a_limit_of_points_is_an_error(self, influxd: str, tmp_path: Path) -> None:
-        with special_server(influxd, tmp_path, limits={"max-select-point": 1000}) as server:
-            self.expect_an_error(server, ConnectionFailed, r"\d+ of \d+ readings")
-
-    def test_a_limit_of_windows_is_an_error_that_names_it(
-        self, influxd: str, tmp_path: Path
-    ) -> None:
-        with special_server(influxd, tmp_path, limits={"max-select-buckets": 2}) as server:
-            fill(server, "meters", large_history())
-            with (
-                store_of(influxql_config(server, "meters")) as store,
-                pytest.raises(InvalidRequest, match="max-select-buckets"),
-            ):
-                store.read_history(METER)
-
-    def test_a_limit_of_rows_is_told_and_does_not_touch_readings(
-        self, influxd: str, tmp_path: Path
-    ) -> None:
-        with special_server(influxd, tmp_path, row_limit=5) as server:
-            fill(server, "meters", a_day())
-            others = [Meter(meter_type="water", meter_id=f"w{number}") for number in range(9)]
-            with store_of(influxql_config(server, "meters")) as store:
-                for other in others:
-                    store.write_readings(other, iter([a_day()]))
-                assert is_same(store.read_history(METER), a_day())
-                with pytest.raises(ConnectionFailed, match="max-row-limit"):
-                    store.list_meters()
-
-    @staticmethod
-    def expect_an_error(server: InfluxServer, kind: type[Exception], match: str) -> None:
-        """Read slowly enough to meet a limit that the server looks after once a second."""
-        fill(server, "meters", large_history())
-        with TcpProxy(server.port) as proxy:
-            proxy.pause_s = 0.002
-            config = influxql_config(server, "meters", url=proxy.url, timeout_s=PATIENCE_S)
-            with store_of(config) as store, pytest.raises(kind, match=match):
-                store.read_history(METER)
 
 
 @pytest.fixture(scope="module")
@@ -718,7 +383,30 @@ class TestHttps:
             store.check()
 
 
-def test_no_password_stands_in_a_command_line(influxql: RealInflux) -> None:
-    influxql.store.check()
-    for process in psutil.process_iter(["cmdline"]):
-        assert influxql.server.member.password not in " ".join(process.info["cmdline"] or [])
+def test_no_password_is_logged_or_stands_in_a_command_line(
+    influxql: RealInflux,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Given
+    monkeypatch.setattr(http, "_FIRST_WAIT_S", 0.05)
+    influxql.holds(METER, a_day())
+    caplog.set_level(logging.DEBUG)
+    # influxdb-client, wherever it was used before, quietens it for the whole process.
+    caplog.set_level(logging.DEBUG, logger="urllib3")
+    password = influxql.server.member.password
+    header = base64.b64encode(f"{influxql.server.member.name}:{password}".encode()).decode()
+    # When
+    for call in EVERY_CALL.values():
+        call(influxql.store)
+    influxql.server.stop()
+    for call in EVERY_CALL.values():
+        with pytest.raises(ConnectionFailed):
+            call(influxql.store)
+    # Then
+    logged = caplog.text + capsys.readouterr().out
+    lines = [" ".join(process.cmdline()) for process in psutil.Process().children(recursive=True)]
+    assert "GET /query" in logged
+    assert "is asked again" in logged
+    assert not any(secret in text for text in (logged, *lines) for secret in (password, header))

@@ -215,3 +215,14 @@ def test_a_folder_that_cannot_be_written_is_a_storage_error(tmp_path: Path) -> N
 
     with pytest.raises(StorageFailed, match="MODEL_STORE"):
         ModelRegistry(occupied, versions_kept=3).incoming_path()
+
+
+def test_meters_with_a_champion_are_listed_without_opening_a_file(registry: ModelRegistry) -> None:
+    other = Meter(meter_type="gas", meter_id="m1")
+    published(registry, "v1")
+    published(registry, "v1", other)
+    (registry.root / "gas" / "damaged.h5").write_bytes(b"half a model")
+    (registry.root / "gas" / "no meter.h5").write_bytes(b"")
+
+    damaged = Meter(meter_type="gas", meter_id="damaged")
+    assert registry.meters() == [damaged, other, METER]

@@ -8,6 +8,7 @@ from energy_forecasting.domain.meters import MeterProfile
 from energy_forecasting.meters.influx.flux_queries import (
     count_query,
     edge_query,
+    ends_query,
     newest_query,
     probe_query,
     quoted,
@@ -109,6 +110,24 @@ class TestTexts:
             '  |> keep(columns: ["_time", "_value"])'
         )
 
+    @pytest.mark.parametrize(
+        ("fields", "condition"),
+        [
+            (("kWh",), 'r["_field"] == "kWh"'),
+            (("kWh", "°C"), '(r["_field"] == "kWh" or r["_field"] == "°C")'),
+        ],
+    )
+    def test_the_ends_of_fields_are_asked_for_together(
+        self, fields: tuple[str, ...], condition: str
+    ) -> None:
+        query = ends_query(Place(container="b", measurement="m"), fields, A_DAY)
+        assert query == (
+            'from(bucket: "b")\n'
+            "  |> range(start: 1970-01-01T00:00:00Z, stop: 1970-01-02T00:00:00Z)\n"
+            f'  |> filter(fn: (r) => r["_measurement"] == "m" and {condition})\n'
+            '  |> last()\n  |> keep(columns: ["_field", "_time"])'
+        )
+
     def test_everything_is_counted(self) -> None:
         query = count_query(PLACE, "consumption")
         assert EVER in query
@@ -145,6 +164,7 @@ class TestHostileNames:
         queries = {
             values_query(place, name, Span()): [*start, "keep"],
             edge_query(place, name, Span(), "last"): [*start, "last", "keep"],
+            ends_query(place, (name, f"{name}2"), Span()): [*start, "last", "keep"],
             count_query(place, name): [*start, "count", "keep"],
             window_query(place, name, Span(), "1h", "sum"): [*start, "aggregateWindow", "keep"],
             newest_query(group(place, name, f"{name}2")): [*start, "last", "keep", "group"],

@@ -1,15 +1,15 @@
-"""The steps of an answer: which a request may have, where it starts and where it ends."""
+"""The steps of an answer: which a query may have, where it starts and where it ends."""
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
-from energy_forecasting.api.schemas import ForecastRequest
 from energy_forecasting.domain.cadence import Cadence
 from energy_forecasting.domain.errors import InvalidRequest
 from energy_forecasting.domain.horizons import MAX_HORIZON_HOURS, Horizon
 from energy_forecasting.domain.readings import to_datetime
 from energy_forecasting.domain.resolutions import SUPPORTED_MINUTES, in_words
+from energy_forecasting.serving.forecast_query import ForecastQuery
 
 HOUR = timedelta(hours=1)
 LONGEST = timedelta(hours=MAX_HORIZON_HOURS)
@@ -56,13 +56,13 @@ def answer_steps(asked_minutes: int | None, own: Cadence) -> Cadence:
     )
 
 
-def asked_span(request: ForecastRequest, zone: ZoneInfo) -> Span | None:
-    """Return the dates of a request as moments; None when it names a number of hours."""
-    if request.start_date is None or request.end_date is None:
+def asked_span(query: ForecastQuery, zone: ZoneInfo) -> Span | None:
+    """Return the dates of a query as moments; None when it names a number of hours."""
+    if query.start_date is None or query.end_date is None:
         return None
     try:
-        start = _moment(request.start_date, zone)
-        end = _moment(request.end_date, zone, is_end=True)
+        start = _moment(query.start_date, zone)
+        end = _moment(query.end_date, zone, is_end=True)
     except OverflowError as error:
         raise InvalidRequest(
             "start_date and end_date must lie within the years 1 to 9999.", field="start_date"
@@ -75,7 +75,7 @@ def asked_span(request: ForecastRequest, zone: ZoneInfo) -> Span | None:
 def span_in_steps(
     asked: Span | None, hours: int | None, steps: Cadence, next_step: datetime
 ) -> Span:
-    """Return the whole steps that a request wants to see.
+    """Return the whole steps that a query wants to see.
 
     Args:
         asked: its dates; None when it has none.

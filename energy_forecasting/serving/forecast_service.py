@@ -14,15 +14,6 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import structlog
 
-from energy_forecasting.api.forecast_steps import (
-    Span,
-    answer_steps,
-    asked_span,
-    horizon_of,
-    hours_in,
-    span_in_steps,
-)
-from energy_forecasting.api.schemas import ForecastRequest, MonitoringAnswer
 from energy_forecasting.domain.aggregation import to_hourly
 from energy_forecasting.domain.cadence import Cadence
 from energy_forecasting.domain.calendar import LocalCalendar
@@ -31,19 +22,32 @@ from energy_forecasting.domain.forecasts import Forecast, TemperatureSource
 from energy_forecasting.domain.horizons import Horizon
 from energy_forecasting.domain.meters import Meter, MeterProfile, MeterSummary, ReadingKind
 from energy_forecasting.domain.model_card import ModelCard
-from energy_forecasting.domain.monitoring import advice
+from energy_forecasting.domain.monitoring import LiveRecord
 from energy_forecasting.domain.readings import HOUR, History, Values, to_datetime64
-from energy_forecasting.domain.resolutions import checked_resolution, found_resolution
+from energy_forecasting.domain.resolutions import (
+    FINE_READINGS,
+    checked_resolution,
+    found_resolution,
+)
 from energy_forecasting.forecasting.explaining.explanation import Explanation
 from energy_forecasting.forecasting.forecaster import Forecaster
 from energy_forecasting.forecasting.grid import mean_by_hour
 from energy_forecasting.forecasting.stepping import Stepper, level_over_steps
 from energy_forecasting.forecasting.temperature_ahead import SHORT_GAP_HOURS, close_short_gaps
 from energy_forecasting.meters.store import MeterStore
-from energy_forecasting.registry.artifact import read_card, read_weights
+from energy_forecasting.registry.artifact import read_artifact
 from energy_forecasting.registry.model_registry import ModelRegistry, no_model
+from energy_forecasting.serving.forecast_query import ForecastQuery
+from energy_forecasting.serving.forecast_steps import (
+    Span,
+    answer_steps,
+    asked_span,
+    horizon_of,
+    hours_in,
+    span_in_steps,
+)
 
-logger = structlog.get_logger("api.forecast")
+logger = structlog.get_logger("serving.forecast")
 
 _SENT, _STORED = TemperatureSource.REQUEST, TemperatureSource.STORE
 
@@ -72,8 +76,18 @@ class ForecastResult:
     explanation: Explanation | None = None  #: of the hours asked for, where it was wished
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MonitoringResult:
+    """How a champion has done since its training."""
+
+    card: ModelCard
+    last_reading: datetime
+    record: LiveRecord | None  #: without a temperature ahead; None as long as no reading has come
+    record_known_temperature: LiveRecord | None  #: None also where the model uses none
+
+
 class ForecastService:
-    """One per API process; safe to share between threads."""
+    """One per process; safe to share between threads."""
 
     def __init__(self, models: ModelRegistry, meters: MeterStore) -> None:
         self._models = models
@@ -81,7 +95,7 @@ class ForecastService:
         self._lock = Lock()
         self._loaded: OrderedDict[Path, tuple[int, Forecaster]] = OrderedDict()
 
-    def forecast(self, meter: Meter, request: ForecastRequest) -> ForecastResult:
+    def forecast(self, meter: Meter, query: ForecastQuery) -> ForecastResult:
         """Forecast a meter.
 
         Raises:
@@ -91,25 +105,25 @@ class ForecastService:
         """
         forecaster = self._forecaster(meter)
         card = forecaster.card
-        summary = self._meters.describe(meter)
+        summary = self._meters.describe(meter, counted=False)
         last = self._last_reading(summary)
         profile = summary.profile
-        asked = asked_span(request, ZoneInfo(card.timezone))
+        asked = asked_span(query, ZoneInfo(card.timezone))
         readings = self._recent_readings(forecaster, profile.reading_kind, asked, last)
         own = _own_steps(readings, profile, card)
-        steps = answer_steps(request.resolution_minutes, own)
+        steps = answer_steps(query.resolution_minutes, own)
         next_step = steps.start_of(_known_until(own, profile.reading_kind, last))
-        span = span_in_steps(asked, request.horizon_hours, steps, next_step)
+        span = span_in_steps(asked, query.horizon_hours, steps, next_step)
         horizon = horizon_of(span, steps, next_step)
         history = to_hourly(readings, profile.reading_kind).before(horizon.origin)
-        temperature, temperature_from = _sent_temperature(request, horizon, span), _SENT
+        temperature, temperature_from = _sent_temperature(query, horizon, span), _SENT
         if temperature is None and card.uses_temperature:
             temperature, temperature_from = self._stored_temperature(meter, horizon), _STORED
         if temperature is not None:
             temperature = level_over_steps(temperature, horizon, steps)
         hourly = replace(
             forecaster.forecast(
-                history, horizon, levels=sorted(set(request.quantiles)), temperature=temperature
+                history, horizon, levels=sorted(set(query.quantiles)), temperature=temperature
             ),
             temperature_from=temperature_from,
         )
@@ -124,7 +138,7 @@ class ForecastService:
                 origin=horizon.origin.isoformat(),
             )
         explanation = None
-        if request.explain:
+        if query.explain:
             shown = _within(hourly, span)
             explanation = stepper.bring_explanation(
                 forecaster.explain(history, horizon, shown, temperature=temperature),
@@ -143,7 +157,7 @@ class ForecastService:
             known_share=_known_share(history, horizon.origin),
         )
 
-    def monitor(self, meter: Meter) -> MonitoringAnswer:
+    def monitor(self, meter: Meter) -> MonitoringResult:
         """Tell how a meter's model has done on the readings since its training.
 
         Raises:
@@ -152,7 +166,7 @@ class ForecastService:
         """
         forecaster = self._forecaster(meter)
         card = forecaster.card
-        summary = self._meters.describe(meter)
+        summary = self._meters.describe(meter, counted=False)
         last = self._last_reading(summary)
         profile = summary.profile
         readings = self._recent_readings(forecaster, profile.reading_kind, None, last)
@@ -160,22 +174,13 @@ class ForecastService:
         known_until = _known_until(own, profile.reading_kind, last)
         origin = known_until.replace(minute=0, second=0, microsecond=0)
         history = to_hourly(readings, profile.reading_kind).before(origin)
-        record = forecaster.record(history, origin, TemperatureSource.UNUSED)
-        return MonitoringAnswer(
-            meter_id=meter.meter_id,
-            meter_type=meter.meter_type,
-            version=card.version,
-            method=card.method,
-            unit=card.unit,
-            trained_until=card.data.last_reading,
+        return MonitoringResult(
+            card=card,
             last_reading=last,
-            calibration=record,
-            calibration_known_temperature=forecaster.record(
-                history, origin, TemperatureSource.REQUEST
-            )
+            record=forecaster.record(history, origin, TemperatureSource.UNUSED),
+            record_known_temperature=forecaster.record(history, origin, TemperatureSource.REQUEST)
             if card.uses_temperature
             else None,
-            advice=advice(record),
         )
 
     def _last_reading(self, summary: MeterSummary) -> datetime:
@@ -195,7 +200,9 @@ class ForecastService:
             until = asked.start + closing
         meter = Meter(meter_type=forecaster.card.meter_type, meter_id=forecaster.card.meter_id)
         start = forecaster.needs_from(until) - LONGEST_STEP
-        return self._meters.read_history(meter, start=start, end=until)
+        return self._meters.read_history(
+            meter, start=start, end=until, whole_hours_before=until - FINE_READINGS
+        )
 
     def _stored_temperature(self, meter: Meter, horizon: Horizon) -> Values:
         """Return what the store forecasts for each hour of a horizon, NaN where nothing."""
@@ -218,7 +225,7 @@ class ForecastService:
             if loaded is not None and loaded[0] == changed_ns:
                 self._loaded.move_to_end(path)
                 return loaded[1]
-        forecaster = Forecaster(read_card(path), read_weights(path))
+        forecaster = Forecaster(*read_artifact(path))
         with self._lock:
             self._loaded[path] = (changed_ns, forecaster)
             while len(self._loaded) > MODELS_IN_MEMORY:
@@ -257,14 +264,14 @@ def _resolution_doubt(readings: History, profile: MeterProfile) -> str | None:
     return None
 
 
-def _sent_temperature(request: ForecastRequest, horizon: Horizon, span: Span) -> Values | None:
+def _sent_temperature(query: ForecastQuery, horizon: Horizon, span: Span) -> Values | None:
     """Return the client's temperatures by hour of the horizon, NaN where it sent none."""
-    if request.temperature is None:
+    if query.temperature is None:
         return None
     # The span may start later than the forecast, and within an hour.
     first = (span.start - horizon.origin) // timedelta(hours=1)
     wanted = min(hours_in(span.start, span.end), horizon.hours - first)
-    sent = np.array(request.temperature, dtype=np.float64)  # null is NaN
+    sent = np.array(query.temperature, dtype=np.float64)  # null is NaN
     if len(sent) > wanted:
         raise InvalidRequest(
             f"temperature has {len(sent)} values for {wanted} hours; send one an hour from the "

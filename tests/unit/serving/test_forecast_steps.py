@@ -4,9 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from energy_forecasting.api.forecast_steps import Span, horizon_of, span_in_steps
 from energy_forecasting.domain.cadence import Cadence
 from energy_forecasting.domain.calendar import LocalCalendar
+from energy_forecasting.serving.forecast_steps import Span, horizon_of, span_in_steps
 
 ROME = LocalCalendar(timezone="Europe/Rome", country="IT")
 DAYS = Cadence(step=timedelta(days=1), calendar=ROME)

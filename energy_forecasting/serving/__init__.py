@@ -1,0 +1,1 @@
+"""Forecasts from trained models and readings: for whoever asks, without TensorFlow."""
