@@ -5,10 +5,13 @@ the command line. It writes nothing, neither to the database nor to a file.
 """
 
 import argparse
+import logging
 import os
 import sys
 from collections.abc import Callable
 from datetime import timedelta
+
+import structlog
 
 from energy_forecasting import bootstrap
 from energy_forecasting.doctor.embedded_examination import examine_embedded
@@ -29,6 +32,11 @@ def examine(arguments: argparse.Namespace) -> int:
             "or INFLUXDB_PASSWORD_FILE name a file that holds it.\n"
         )
         return 2
+    # What is shown tells what happened; a log says more only of a bug.
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
     options = Options(
         url=arguments.url,
         database=arguments.database,

@@ -27,6 +27,11 @@ class FoundMeters:
     complete: bool = True  #: False when only the first ids were looked at
 
     @property
+    def first(self) -> list[Meter]:
+        """Its first meter, if it has one."""
+        return list(self.newest)[:1]
+
+    @property
     def by_type(self) -> dict[str, int]:
         """How many there are of each type."""
         return dict(sorted(Counter(meter.meter_type for meter in self.newest).items()))
@@ -80,13 +85,14 @@ def judge_meters(found: FoundMeters, accepted_types: Sequence[str]) -> list[Find
         findings.append(_listed(found))
     if found.wrong_ids:
         example = found.wrong_ids[0]
-        mapping = f'"meters": {{"{clean_id(example)}": {named(example)}}}'
+        others = "".join(f', "{meter.meter_id}": "{meter.meter_id}"' for meter in found.first)
         findings.append(
             care(
                 Step.METERS,
                 f"{count(len(found.wrong_ids), 'id')} cannot be used: {listed(found.wrong_ids)}. "
                 "An id has 1 to 128 of A-Z a-z 0-9 . _ - and does not start with a dot.",
-                f"Give such meters another id in the configuration: {mapping}.",
+                "To use them all the same, list every meter in the configuration, these under "
+                f'another id: "meters": {{"{clean_id(example)}": {named(example)}{others}}}.',
             )
         )
     if found.wrong_types:

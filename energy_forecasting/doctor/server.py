@@ -9,7 +9,6 @@ from energy_forecasting.doctor.samples import plain_sentence
 from energy_forecasting.doctor.wording import in_words, listed, named, plain
 from energy_forecasting.domain.errors import (
     AuthenticationFailed,
-    ConnectionFailed,
     EnergyForecastingError,
     InvalidRequest,
 )
@@ -67,14 +66,12 @@ def look_for_containers(access: Access) -> tuple[list[Finding], Names | None]:
     what = container_word(access.config.dialect)
     try:
         names = access.catalog.containers(access.deadline())
-    except AuthenticationFailed:
+    except EnergyForecastingError as error:
         if _may_read(access):
-            return (
-                [good(Step.CREDENTIALS, f"They may read, though they may not list {what}s.")],
-                Names(names=(), complete=False),
-            )
-        return [_refused(access)], None
-    except (ConnectionFailed, InvalidRequest) as error:
+            told = f"{_who(access)} is accepted, though the {what}s are not told."
+            return [good(Step.CREDENTIALS, told)], Names(names=(), complete=False)
+        if isinstance(error, AuthenticationFailed):
+            return [_refused(access)], None
         return [bad(Step.CREDENTIALS, plain_sentence(error))], None
     findings = [_accepted(access)]
     if names.names:

@@ -49,7 +49,7 @@ def listed(names: Iterable[str], *, complete: bool = True) -> str:
     every = list(names)
     shown = ", ".join(named(name) for name in every[:_LISTED])
     if not every:
-        return "none"
+        return "none" if complete else "nobody knows which"
     if not complete:
         return f"{shown} and many more"
     return f"{shown} and {len(every) - _LISTED} more" if len(every) > _LISTED else shown
