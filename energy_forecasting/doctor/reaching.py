@@ -149,12 +149,6 @@ def _shaken(address: Address, connection: socket.socket) -> Finding:
     except ssl.SSLCertVerificationError as error:
         return _untrusted(address, error)
     except ssl.SSLError as error:
-        if address.ca_file is not None and error.reason in {"NO_CERTIFICATE_OR_CRL_FOUND", None}:
-            return bad(
-                Step.TLS,
-                f"{plain(address.ca_file)} holds no certificate.",
-                "ca_file must be a PEM file: it begins with -----BEGIN CERTIFICATE-----.",
-            )
         return bad(
             Step.TLS,
             f"No TLS on port {address.port}: {plain(error.reason or error)}.",

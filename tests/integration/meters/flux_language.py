@@ -32,6 +32,7 @@ _TOKEN = re.compile(
     r"""(?P<space>[ \n]+)
       | (?P<time>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ)
       | (?P<duration>(?:(?:0|[1-9]\d*)(?:ns|us|ms|mo|[smhdwy]))+)
+      | (?P<int>\d+)
       | (?P<string>"(?:[^"\\]|\\.)*")
       | (?P<word>[A-Za-z_]\w*)
       | (?P<sign>\|>|=>|==|[()\[\]:,])""",
@@ -153,6 +154,8 @@ class FluxParser:
                 return Moment(int(moment.timestamp()) * SECOND_NS)
             case "duration":
                 return _duration(self._take("duration"))
+            case "int":
+                return int(self._take("int"))
             case "word":
                 return Name(self._take("word"))
         if self._accept("["):
