@@ -78,6 +78,8 @@ def candidate_in(measurement: Measurement) -> Candidate | None:
 
 def _id_score(measurement: Measurement, tag: str) -> float:
     score, values = id_tag_score(tag), measurement.tags[tag].names
+    if len(values) == 1 and measurement.name.endswith(values[0]):
+        return 0.0  # the measurement says it already, so there is one for each meter
     return score + (1.0 if len(values) > 1 else 0.0) if score and values else 0.0
 
 

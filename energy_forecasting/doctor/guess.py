@@ -190,7 +190,7 @@ def _of_home_assistant(candidates: Sequence[Candidate]) -> Guess:
     guessed: dict[str, list[str]] = {}
     for each in candidates:
         unit = unit_in(each.measurement.name)
-        if not _is_home_assistant(each) or unit is None or unit.is_rate:
+        if unit is None or unit.is_rate or not _is_home_assistant(each):
             continue
         for entity in each.ids:
             told = meter_type_in(entity)
@@ -222,7 +222,8 @@ def _of_home_assistant(candidates: Sequence[Candidate]) -> Guess:
 
 
 def _is_home_assistant(candidate: Candidate) -> bool:
-    return candidate.measurement.tags.keys() >= _HOME_ASSISTANT
+    named_by_unit = unit_in(candidate.measurement.name) is not None
+    return named_by_unit and candidate.measurement.tags.keys() >= _HOME_ASSISTANT
 
 
 def _part(candidate: Candidate) -> Layout:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from energy_forecasting.doctor.finding import Diagnosis, Outcome, Step
+from energy_forecasting.doctor.finding import Diagnosis, Finding, Outcome, Step
 from energy_forecasting.doctor.given import Options, gather
 from energy_forecasting.doctor.influx_examination import InfluxExamination
 from energy_forecasting.doctor.terms import Terms
@@ -25,10 +25,10 @@ def examine(config_path: Path) -> Examine:
     """Return the examination of what options and variables name; the file counts, too."""
 
     def examine(
-        variables: Mapping[str, str] | None = None, terms: Terms | None = None, **options: Any
+        variables: Mapping[str, str] | None = None, terms: Terms | None = None, **options: str
     ) -> Diagnosis:
         given = gather(Options(**options), config_path, variables or {})
-        shown = []
+        shown: list[Finding] = []
         diagnosis = InfluxExamination(given, terms or Terms(), shown.append).diagnose()
         assert tuple(shown) == diagnosis.findings, "each finding is shown once, as it comes"
         for finding in diagnosis.findings:
@@ -47,3 +47,11 @@ def told(diagnosis: Diagnosis, step: Step, outcome: Outcome) -> str:
         for finding in diagnosis.findings
         if (finding.step, finding.outcome) == (step, outcome)
     )
+
+
+def proposed(diagnosis: Diagnosis) -> dict[str, Any]:
+    """Return the proposed configuration; there must be one, and no secret in it."""
+    assert diagnosis.proposal is not None
+    configuration = dict(diagnosis.proposal.configuration)
+    assert not {"token", "password"} & configuration.keys()
+    return configuration

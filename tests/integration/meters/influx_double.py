@@ -176,8 +176,11 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(refusal)
             return
         rules = [{"type": "expire", "everySeconds": double.bucket_keeps_s}]
-        own = [{"name": "_monitoring", "type": "system"}, {"name": "_tasks", "type": "system"}]
-        buckets = [*own, {"name": double.bucket, "type": "user", "retentionRules": rules}]
+        buckets: list[dict[str, object]] = [
+            {"name": "_monitoring", "type": "system"},
+            {"name": "_tasks", "type": "system"},
+            {"name": double.bucket, "type": "user", "retentionRules": rules},
+        ]
         wanted = asked.get("name", [])
         listed = {
             "buckets": [each for each in buckets if not wanted or each["name"] in wanted],
