@@ -2,7 +2,6 @@
 
 import json
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +14,9 @@ from energy_forecasting.meters.influx.store import InfluxMeterStore
 from tests.influx_server import InfluxServer
 from tests.integration.doctor.conftest import Examine, proposed, told
 from tests.integration.doctor.influx_3_double import Influx3Double
-from tests.integration.meters.flux_language import Value
-from tests.integration.meters.flux_tables import Series
 from tests.integration.meters.influx_double import InfluxDouble
-from tests.integration.meters.line_protocol_reader import points
 from tests.integration.meters.real_writers import DAYS, Written, home_assistant, telegraf
+from tests.integration.meters.written_series import series_of
 
 START_S = int(time.time()) // 3600 * 3600 - DAYS * 86_400
 
@@ -55,7 +52,7 @@ def asked(request: pytest.FixtureRequest) -> Iterator[Asked]:
         with InfluxDouble() as double:
 
             def hold(written: Written) -> None:
-                double.series.extend(series_of(written))
+                double.series.extend(series_of(written.lines))
 
             yield Asked(double.url, {"INFLUXDB_TOKEN": double.token}, hold)
         assert double.complaints == []
@@ -77,16 +74,6 @@ def asked(request: pytest.FixtureRequest) -> Iterator[Asked]:
         "INFLUXDB_DATABASE": database,
     }
     yield Asked(server.url, who, write)
-
-
-def series_of(written: Written) -> Iterator[Series]:
-    held: dict[tuple[tuple[tuple[str, str], ...], str, str], list[tuple[int, Value]]]
-    held = defaultdict(list)
-    for point in points("\n".join(written.lines).encode()):
-        for name, (kind, value) in point.fields.items():
-            held[tuple(sorted(point.tags.items())), name, kind].append((point.time, value))
-    for (tags, name, kind), values in held.items():
-        yield Series({**dict(tags), "_field": name}, kind, values)
 
 
 @pytest.mark.parametrize(

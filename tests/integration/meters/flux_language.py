@@ -154,10 +154,9 @@ class FluxParser:
                 return Moment(int(moment.timestamp()) * SECOND_NS)
             case "duration":
                 return _duration(self._take("duration"))
-            case "int":
-                return int(self._take("int"))
-            case "word":
-                return Name(self._take("word"))
+            case "word" | "int" as kind:
+                text = self._take(kind)
+                return Name(text) if kind == "word" else int(text)
         if self._accept("["):
             listed = [self._string()]
             while self._accept(","):

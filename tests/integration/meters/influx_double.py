@@ -154,7 +154,10 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         parts = urlsplit(self.path)
         if parts.path in {"/api/v2/buckets", "/api/v2/orgs"}:
-            self._list(parts.path.rpartition("/")[2], parse_qs(parts.query))
+            try:
+                self._list(parts.path.rpartition("/")[2], parse_qs(parts.query))
+            except Refusal as refusal:
+                self._refuse(refusal)
             return
         if self.path != "/ping":
             self._refuse(self._complaint(f"GET {self.path}"))
@@ -168,13 +171,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _list(self, what: str, asked: dict[str, list[str]]) -> None:
         """List buckets or organizations, as far as the token may see them."""
         double = self.double
-        try:
-            self._authorize()
-            if asked.get("org", [double.org]) != [double.org]:
-                raise Refusal(404, "not found", "organization name not found")
-        except Refusal as refusal:
-            self._refuse(refusal)
-            return
+        self._authorize()
+        if asked.get("org", [double.org]) != [double.org]:
+            raise Refusal(404, "not found", "organization name not found")
         rules = [{"type": "expire", "everySeconds": double.bucket_keeps_s}]
         buckets: list[dict[str, object]] = [
             {"name": "_monitoring", "type": "system"},
