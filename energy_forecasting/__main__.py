@@ -2,7 +2,8 @@
 
 ``run`` starts Redis, a worker and the API, and stops all of it on Ctrl-C; ``demo`` also trains the
 sample meters and shows their forecasts. ``import`` and ``meters`` fill and list the meter store;
-``publish`` writes forecasts to InfluxDB.
+``doctor`` connects to it, says what it found and what to write in the configuration; ``publish``
+writes forecasts to InfluxDB.
 Settings come from the environment, as for the doors.
 """
 
@@ -27,6 +28,10 @@ def main() -> int:
         if arguments.command == "meters":
             return cli.list_meters()
         return cli.import_readings(arguments.readings, arguments.profiles)
+    if arguments.command == "doctor":
+        from energy_forecasting import doctor_command  # noqa: PLC0415 - see above
+
+        return doctor_command.examine(arguments)
     if arguments.command == "publish":
         from energy_forecasting import publish_command  # noqa: PLC0415 - see above
 
@@ -77,11 +82,30 @@ def _parser() -> argparse.ArgumentParser:
     add.add_argument("readings", type=Path, help="meter_type,meter_id,timestamp,consumption,...")
     add.add_argument("--profiles", type=Path, help="meter_type,meter_id,unit,timezone,country,...")
     commands.add_parser("meters", help="list the meters of the configured store")
+    _add_doctor(commands)
     publish = commands.add_parser(
         "publish", help="write forecasts to InfluxDB, for meters with something new"
     )
     publish.add_argument("--again", action="store_true", help="also what is published already")
     return parser
+
+
+def _add_doctor(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    doctor = commands.add_parser(
+        "doctor",
+        help="connect to the meter store, say what it holds and what to write",
+        description="Connects to InfluxDB (or the embedded store), says what it found and what to "
+        "write in config/influxdb_config.json. Token and password come from the environment or "
+        "from files only: INFLUXDB_TOKEN, INFLUXDB_PASSWORD, INFLUXDB_TOKEN_FILE, "
+        "INFLUXDB_PASSWORD_FILE. It writes nothing.",
+    )
+    doctor.add_argument("--url", help="address of InfluxDB, http://localhost:8086")
+    doctor.add_argument("--database", help="1.x and 3.x: database of the readings")
+    doctor.add_argument("--org", help="2.x: organization")
+    doctor.add_argument("--bucket", help="2.x: bucket of the readings")
+    doctor.add_argument("--json", action="store_true", help="one JSON object, for programs")
+    for secret in ("--token", "--password"):  # to refuse them with a sentence
+        doctor.add_argument(secret, help=argparse.SUPPRESS)
 
 
 if __name__ == "__main__":

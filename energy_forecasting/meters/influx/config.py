@@ -394,18 +394,28 @@ def read_influx_values(path: Path, environment: Mapping[str, str]) -> dict[str, 
     Raises:
         InvalidRequest: the file, or that of a secret, cannot be read or is no JSON object.
     """
-    overrides = {
+    overrides = influx_variables(path, environment)
+    if not path.exists() and not overrides:
+        return None
+    return {**(_read_json(path) if path.exists() else {}), **overrides}
+
+
+def influx_variables(path: Path, environment: Mapping[str, str]) -> dict[str, object]:
+    """Read what the variables give, by key; the path is for the message of an error.
+
+    Raises:
+        InvalidRequest: the file of a secret cannot be read.
+    """
+    values: dict[str, object] = {
         key: environment[name] for name, key in _OVERRIDES.items() if environment.get(name)
     }
     for key in _SECRETS:
         variable = f"INFLUXDB_{key.upper()}_FILE"
         secret_file = environment.get(variable)
-        if secret_file and key not in overrides:
+        if secret_file and key not in values:
             what = f"the file that {variable} names"
-            overrides[key] = _read(path, Path(secret_file), what).strip()
-    if not path.exists() and not overrides:
-        return None
-    return {**(_read_json(path) if path.exists() else {}), **overrides}
+            values[key] = _read(path, Path(secret_file), what).strip()
+    return values
 
 
 def check_influx_values(values: Mapping[str, object], path: Path) -> InfluxConfig:
@@ -482,4 +492,5 @@ def _invalid(path: Path, what: str) -> InvalidRequest:
         f"The InfluxDB configuration {path} (with INFLUXDB_* variables) cannot be used: {what}.",
         field="influxdb_config",
         path=str(path),
+        reason=what,
     )

@@ -38,11 +38,14 @@ def read_columns(answer: bytes, columns: int, unreadable: Unreadable) -> npt.NDA
         return np.empty((columns + 1, 0))
     if not rows.endswith(b"\n"):  # the last number may lack digits
         raise unreadable(rows[-_SHOWN_BYTES:])
-    # Nulls are empty cells, of which NumPy would make no number.
+    if header + b"\n" in rows:  # 3.x begins each piece of an answer with a header
+        rows = b"".join(each for each in rows.splitlines(keepends=True) if each.strip() != header)
+    # Nulls are empty cells, or null in 3.x, of which NumPy would make no number.
+    rows = rows.replace(b",null", b",")
     filled = rows.replace(b",,", b",nan,").replace(b",\n", b",nan\n").replace(b",,", b",nan,")
     wanted = range(_TIME, _TIME + columns + 1)
     try:
-        return np.loadtxt(
+        table: npt.NDArray[np.float64] = np.loadtxt(
             io.BytesIO(filled),
             delimiter=",",
             comments=None,
@@ -62,3 +65,6 @@ def read_columns(answer: bytes, columns: int, unreadable: Unreadable) -> npt.NDA
             "InfluxDB answers with values that are not numbers; check the names of the fields in "
             "the configuration.",
         ) from None
+    if np.isnan(table[0]).any():  # 3.x quotes no comma of a name, which moves the columns
+        raise unreadable(rows[:_SHOWN_BYTES])
+    return table

@@ -8,6 +8,7 @@ import numpy as np
 from energy_forecasting.domain.meters import Meter
 from energy_forecasting.domain.readings import History
 from tests.integration.meters.flux_language import SECOND_NS, FluxParser, Value
+from tests.integration.meters.flux_names import NAMING, named
 from tests.integration.meters.flux_tables import Series, Table, applied
 from tests.integration.meters.influx_refusal import Refusal, compile_error
 from tests.integration.meters.line_protocol_reader import Point
@@ -80,7 +81,8 @@ class FluxDatabase:
             series = [Series(each.tags, each.datatype, [*each.points]) for each in self.series]
         tables: list[Table] = []
         for call in calls:
-            tables = applied(call, series, tables)
+            names = call.name in NAMING
+            tables = named(call, tables) if names else applied(call, series, tables)
         return tables
 
     def take(self, points: list[Point]) -> None:

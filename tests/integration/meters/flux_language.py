@@ -32,6 +32,7 @@ _TOKEN = re.compile(
     r"""(?P<space>[ \n]+)
       | (?P<time>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ)
       | (?P<duration>(?:(?:0|[1-9]\d*)(?:ns|us|ms|mo|[smhdwy]))+)
+      | (?P<int>\d+)
       | (?P<string>"(?:[^"\\]|\\.)*")
       | (?P<word>[A-Za-z_]\w*)
       | (?P<sign>\|>|=>|==|[()\[\]:,])""",
@@ -153,8 +154,9 @@ class FluxParser:
                 return Moment(int(moment.timestamp()) * SECOND_NS)
             case "duration":
                 return _duration(self._take("duration"))
-            case "word":
-                return Name(self._take("word"))
+            case "word" | "int" as kind:
+                text = self._take(kind)
+                return Name(text) if kind == "word" else int(text)
         if self._accept("["):
             listed = [self._string()]
             while self._accept(","):

@@ -48,6 +48,8 @@ class InfluxDouble(FluxDatabase):
         self.complaints: list[str] = []  #: requests that no client of ours may send
         self.version = "v2.7.12"
         self.packs = True  #: gzips answers for those who ask for it
+        self.tells_buckets = True  #: whether the token may list them
+        self.bucket_keeps_s = 0  #: retention; 0 keeps for ever
         self.gzipped_answers = 0
         self.rows_per_table: int | None = None  #: starts a new table after so many rows
         self.chunk_bytes = 4096
@@ -150,6 +152,13 @@ class _Handler(BaseHTTPRequestHandler):
         """Stay quiet."""
 
     def do_GET(self) -> None:
+        parts = urlsplit(self.path)
+        if parts.path in {"/api/v2/buckets", "/api/v2/orgs"}:
+            try:
+                self._list(parts.path.rpartition("/")[2], parse_qs(parts.query))
+            except Refusal as refusal:
+                self._refuse(refusal)
+            return
         if self.path != "/ping":
             self._refuse(self._complaint(f"GET {self.path}"))
             return
@@ -158,6 +167,30 @@ class _Handler(BaseHTTPRequestHandler):
             self._pong(200, json.dumps({"version": self.double.version}).encode())
         else:
             self._pong(204, b"")
+
+    def _list(self, what: str, asked: dict[str, list[str]]) -> None:
+        """List buckets or organizations, as far as the token may see them."""
+        double = self.double
+        self._authorize()
+        if asked.get("org", [double.org]) != [double.org]:
+            raise Refusal(404, "not found", "organization name not found")
+        rules = [{"type": "expire", "everySeconds": double.bucket_keeps_s}]
+        buckets: list[dict[str, object]] = [
+            {"name": "_monitoring", "type": "system"},
+            {"name": "_tasks", "type": "system"},
+            {"name": double.bucket, "type": "user", "retentionRules": rules},
+        ]
+        wanted = asked.get("name", [])
+        listed = {
+            "buckets": [each for each in buckets if not wanted or each["name"] in wanted],
+            "orgs": [{"name": double.org}],
+        }[what]
+        body = json.dumps({what: listed if double.tells_buckets else []}).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json; charset=utf-8")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 Minutes = npt.NDArray[np.float64]
 
-DAYS = 28
+DAYS = 14
 _DAY_MINUTES = 1440
 
 

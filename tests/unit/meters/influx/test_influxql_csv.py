@@ -38,6 +38,18 @@ def test_empty_cells_are_nulls() -> None:
     assert columns(answer) == [[1, 2, 3], [None, 5, None], [None, None, 6]]
 
 
+def test_pieces_of_3x_have_a_header_each_and_write_nulls_out() -> None:
+    # As the source of InfluxDB 3 Core writes it (influxdb3_server, http/v1.rs)
+    pieces = [b"m,,1,2.5,null\nm,,2,null,-5\n\r\n", HEADER + b"m,,3,4.0,6\n\r\n"]
+    answer = HEADER + b"".join(pieces)
+    assert columns(answer) == [[1, 2, 3], [2.5, None, 4], [None, -5, 6]]
+
+
+def test_a_comma_that_3x_leaves_in_a_name_moves_no_column() -> None:
+    with pytest.raises(ConnectionFailed):
+        columns(HEADER + b"cold, hot,,7,2.5,3\n")
+
+
 @pytest.mark.parametrize("rows", [b"m,,1,2,3", b"m,,1,2,3\nm,,2,1", b"m,,1,2,"])
 def test_an_answer_that_ends_within_a_row_is_not_taken(rows: bytes) -> None:
     with pytest.raises(ConnectionFailed):
