@@ -12,6 +12,7 @@ REQUEST_ID_HEADER = b"x-request-id"
 #: Paths that the contract writes with a slash at the end; every other one is without.
 COLLECTIONS = frozenset({"/trainmodel", "/forecast", "/models", "/meters", "/health"})
 
+_SHOWN_CHARACTERS = 200
 _VALID_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 
 logger = structlog.get_logger("api.request")
@@ -65,7 +66,7 @@ class RequestContext:
                 log(
                     "Request served",
                     method=scope["method"],
-                    path=scope["path"],
+                    path=scope["path"][:_SHOWN_CHARACTERS],
                     status=status,
                     elapsed_ms=round(elapsed_ms, 1),
                 )
