@@ -150,7 +150,7 @@ def test_a_register_that_is_not_declared_as_one(look: Look) -> None:
     assert not diagnosis.can_train
     bad = told(diagnosis, Step.READINGS, Outcome.BAD)
     assert "they are those of a register" in bad
-    assert '"reading_kind": "cumulative"' in bad
+    assert 'reading_kind as "cumulative"' in bad
     configuration = proposed(diagnosis)
     assert configuration["reading_kind"] == "cumulative"
     assert configuration["timezone"] == "Europe/Rome"
