@@ -11,10 +11,16 @@ from uuid import uuid4
 
 import pytest
 import redis
+from hypothesis import settings
 
 from energy_forecasting.launcher.failures import StartFailed
 from energy_forecasting.launcher.redis_server import find_redis
 from tests.influx_server import InfluxServer
+
+# Short and the same examples each time; by hand: pytest --hypothesis-profile=long --timeout=0
+settings.register_profile("short", derandomize=True, deadline=None, database=None, max_examples=100)
+settings.register_profile("long", deadline=None, database=None, max_examples=3000)
+settings.load_profile("short")
 
 PROJECT_DIR = Path(__file__).resolve().parent.parent
 

@@ -78,7 +78,7 @@ class TcpProxy:
 
     @contextmanager
     def holding_after(self, byte_count: int) -> Iterator[threading.Event]:
-        """Hold the answer once so many bytes have passed; go on when the block ends.
+        """Hold answers once so many bytes have passed; go on when the block ends.
 
         Yields what is set as soon as an answer is held.
         """
@@ -122,10 +122,10 @@ class TcpProxy:
                 if self._is_time_to_cut(len(piece)):
                     _reset(client)
                     break
-                client.sendall(piece)
                 if self._is_time_to_hold(len(piece)):
                     self._is_holding.set()
                     self._may_go_on.wait()
+                client.sendall(piece)
                 if self.pause_s:
                     time.sleep(self.pause_s)
         _close(client)

@@ -18,6 +18,8 @@ DEFAULT_METER_TYPES = ("electricity", "water", "gas", "heat")
 
 _METER_ID = re.compile(METER_ID_PATTERN)
 _METER_TYPE = re.compile(METER_TYPE_PATTERN)
+# ZoneInfo looks for packages and files of this name, recursively.
+_TIMEZONE = re.compile(r"[A-Za-z0-9_+-]{1,32}(/[A-Za-z0-9_+-]{1,32}){0,2}")
 _SHOWN_CHARACTERS = 40
 
 
@@ -82,6 +84,8 @@ class MeterProfile:
 
     def __post_init__(self) -> None:
         try:
+            if not _TIMEZONE.fullmatch(self.timezone):
+                raise ValueError("no name of a time zone")  # noqa: TRY301 - as ZoneInfo would
             ZoneInfo(self.timezone)
         except (ZoneInfoNotFoundError, ValueError, OSError) as error:
             raise InvalidRequest(

@@ -213,7 +213,7 @@ def test_a_password_that_was_changed_is_told_at_once(stack: Stack, influxdb: Inf
         record = stack.wait_for_status(task_id, ENDED, within_s=20)
     finally:
         influxdb.ask(f"SET PASSWORD FOR \"{member.name}\" = '{member.password}'")
-    assert "refuses the user and password" in health["meter_store"]["error"]
+    assert "refuses user and password" in health["meter_store"]["error"]
     assert record["status"] == "FAILED"
     assert record["attempt"] == 1
     assert record["error_details"]["type"] == "AUTHENTICATION_ERROR"

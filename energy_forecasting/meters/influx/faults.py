@@ -8,6 +8,7 @@ from urllib3.exceptions import (
     ConnectTimeoutError,
     HTTPError,
     LocationParseError,
+    NewConnectionError,
     ReadTimeoutError,
     SSLError,
 )
@@ -67,7 +68,7 @@ class FaultReader:
                 "configuration.",
                 field="url",
             )
-        reason = "no answer" if isinstance(error, ConnectTimeoutError) else self.shown(error)
+        reason = self._reason(error)
         return MayPass(
             ConnectionFailed(
                 f"InfluxDB at {self._url} cannot be reached: {reason}; check that it runs "
@@ -175,6 +176,11 @@ class FaultReader:
             field="influxdb_config",
             version=version,
         )
+
+    def _reason(self, error: HTTPError) -> str:
+        if isinstance(error, NewConnectionError):  # refused, or a name that nobody knows
+            return self.shown(str(error).partition(": ")[2])
+        return "no answer" if isinstance(error, ConnectTimeoutError) else self.shown(error)
 
     def _not_allowed(self, answer: str) -> AuthenticationFailed:
         config = self._config

@@ -12,6 +12,7 @@ import gzip
 import json
 import random
 import re
+import threading
 import time
 import zlib
 from base64 import b64encode
@@ -65,6 +66,7 @@ class InfluxHttp:
             cert_reqs="CERT_REQUIRED" if config.verify_tls else "CERT_NONE",
             ca_certs=str(config.ca_file) if config.ca_file else None,
         )
+        self._writing = threading.Lock()
         self._headers = {"User-Agent": "energy-forecasting", **_authorization(config)}
         if urlsplit(config.url).scheme == "https":
             if not config.verify_tls:
@@ -91,6 +93,9 @@ class InfluxHttp:
     def write(self, container: str, lines: list[str], deadline: Deadline) -> None:
         """Write lines of line protocol with times in seconds; writing them again is harmless.
 
+        One request at a time: of the first two that reach a new shard of InfluxDB 1.6.7 together,
+        one can be accepted and then stay out of sight until the server restarts.
+
         Args:
             container: bucket or database.
             lines: at most some thousands, as they travel in one request.
@@ -113,7 +118,12 @@ class InfluxHttp:
             headers={"Content-Type": "text/plain; charset=utf-8"},
             body="\n".join(lines).encode(),
         )
-        self.persistently(lambda: self._send(request, deadline), deadline)
+        if not self._writing.acquire(timeout=deadline.remaining_s):
+            raise self.faults.too_late(deadline)
+        try:
+            self.persistently(lambda: self._send(request, deadline), deadline)
+        finally:
+            self._writing.release()
 
     def ping(self, deadline: Deadline) -> str:
         """Return the server's version, ``unknown`` where it does not tell."""
