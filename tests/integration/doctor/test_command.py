@@ -74,6 +74,10 @@ def test_without_any_configuration_the_embedded_store_is_examined(
     assert "1 meter: 1 of gas" in filled.stdout
     assert "gas/hall can be trained" in filled.stdout
     assert "Trainings work" in filled.stdout
+    # Given that it is to serve whatever is configured
+    chosen = doctor(environment, METER_STORE="sqlite", INFLUXDB_URL="http://localhost:1")
+    assert chosen.returncode == 0
+    assert "METER_STORE is sqlite: the embedded store serves" in chosen.stdout
 
 
 def test_an_embedded_store_that_is_no_database(environment: dict[str, str], tmp_path: Path) -> None:

@@ -209,6 +209,21 @@ def test_ids_and_types_that_cannot_be_used_are_named_with_a_way_out(look: Look) 
     assert 'METER_TYPES=["electricity", "water", "gas", "heat", "steam"]' in care
 
 
+def test_a_meter_that_is_named_but_has_no_reading(look: Look) -> None:
+    meters = {"hall": "hall", "roof": "no-such-id"}
+    layout = {"types": {"electricity": {"meters": meters}}, "tags": {"meter_type": None}}
+    diagnosis = look(hourly(METER), layout)
+    assert diagnosis.can_train
+    assert 'no reading: "electricity/roof"' in told(diagnosis, Step.METERS, Outcome.CARE)
+
+
+def test_what_readings_cannot_tell_is_asked_for(look: Look) -> None:
+    diagnosis = look(hourly(METER), {"timezone": "Europe/Rome"})
+    assert "Country is not given" in told(diagnosis, Step.LAYOUT, Outcome.CARE)
+    complete = look("", {"types": {"electricity": {"timezone": "Asia/Tokyo", "country": "JP"}}})
+    assert told(complete, Step.LAYOUT, Outcome.CARE) == ""
+
+
 @pytest.mark.parametrize(
     ("end_s", "said"),
     [
