@@ -64,4 +64,7 @@ def _diagnose(given: Given, settings: Settings, show: Callable[[Finding], None])
     is_influxdb_used = settings.meter_store != "sqlite" or given.has_options
     if is_influxdb_used and (not given.is_nothing or settings.meter_store == "influxdb"):
         return InfluxExamination(given, terms, show).diagnose()
-    return examine_embedded(settings.sqlite_path, settings.influxdb_config, terms, show)
+    why = "METER_STORE is sqlite"
+    if settings.meter_store != "sqlite":
+        why = f"No InfluxDB is configured (neither {settings.influxdb_config} nor INFLUXDB_URL)"
+    return examine_embedded(settings.sqlite_path, why, terms, show)

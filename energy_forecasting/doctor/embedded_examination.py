@@ -21,24 +21,18 @@ _HOW_TO_CONNECT = (
 
 
 def examine_embedded(
-    path: Path, influxdb_config: Path, terms: Terms, show: Callable[[Finding], None]
+    path: Path, why: str, terms: Terms, show: Callable[[Finding], None]
 ) -> Diagnosis:
     """Examine the store in a file; it is not created when it is not there.
 
     Args:
         path: of the store.
-        influxdb_config: where a configuration would be.
+        why: it serves and not InfluxDB, the beginning of a sentence.
         terms: what the service asks of meters.
         show: takes each finding as it comes.
     """
     notes = Notes(show)
-    notes.add(
-        good(
-            Step.CONFIGURATION,
-            f"No InfluxDB is configured (neither {influxdb_config} nor INFLUXDB_URL): the embedded "
-            "store serves.",
-        )
-    )
+    notes.add(good(Step.CONFIGURATION, f"{why}: the embedded store serves."))
     if not path.exists():
         notes.add(
             care(

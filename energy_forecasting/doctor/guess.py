@@ -32,6 +32,7 @@ from energy_forecasting.domain.meters import Meter
 
 _FALLBACK_TYPE = "electricity"
 _MOST_MAPPED = 50
+_MOST_OF_TEMPERATURES = 3
 _HOME_ASSISTANT = {"domain", "entity_id"}
 
 Layout = dict[str, Any]
@@ -46,11 +47,12 @@ class Guess:
 
 
 def worth_looking_at(names: Sequence[str], most: int) -> list[str]:
-    """Return the measurements whose names promise meters, the most promising first."""
-    promising = [name for name in names if is_usable(name) and not is_about_something_else(name)]
-    return sorted(promising, key=_promise, reverse=True)[:most] + [
-        name for name in names if is_of_temperatures(name) and name not in promising
-    ]
+    """Return the measurements whose names promise meters, those first, or temperatures."""
+    usable = [name for name in names if is_usable(name)]
+    promising = [name for name in usable if not is_about_something_else(name)]
+    first = sorted(promising, key=_promise, reverse=True)[:most]
+    temperatures = [name for name in usable if is_of_temperatures(name) and name not in first]
+    return first + temperatures[:_MOST_OF_TEMPERATURES]
 
 
 def guess(measurements: Sequence[Measurement], accepted_types: Sequence[str]) -> Guess | None:

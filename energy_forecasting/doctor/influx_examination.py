@@ -129,12 +129,30 @@ class InfluxExamination:
             if self._given.problem is None:
                 self._notes.add(bad(Step.CONFIGURATION, plain_sentence(wrong)))
             return Trial()
+        self._of_places(layout)
         with Access.of(config) as access:
             self._compare_names(access, measurements)
             trial = try_out(access, self._terms, self._notes)
             if trial.found is not None and not trial.found.newest:
                 self._look_into_other_policies(access, policies)
         return trial
+
+    def _of_places(self, layout: Mapping[str, object]) -> None:
+        """Warn of what cannot be found out from readings."""
+        types = layout.get("types")
+        parts = [layout, *(types.values() if isinstance(types, dict) else ())]
+        missing = [
+            key
+            for key in ("timezone", "country")
+            if not any(isinstance(part, Mapping) and part.get(key) for part in parts)
+        ]
+        if missing:
+            are = "is" if len(missing) == 1 else "are"
+            told = f"{joined(missing)} {are} not given: habits follow the local clock and holidays."
+            advice = (
+                'Write where the meters are, such as "timezone": "Europe/Rome", "country": "IT".'
+            )
+            self._notes.add(care(Step.LAYOUT, told[0].upper() + told[1:], advice))
 
     def _compare_names(self, access: Access, measurements: Names) -> None:
         seen: dict[Place, Measurement] = {}

@@ -22,6 +22,7 @@ class FoundMeters:
     """Meters with their last reading, and what is no meter."""
 
     newest: Mapping[Meter, datetime]
+    silent: tuple[str, ...] = ()  #: meters that the configuration names but that have no reading
     wrong_ids: tuple[str, ...] = ()  #: values of the id's tag that break the rules
     wrong_types: tuple[str, ...] = ()  #: values of the type's tag that break the rules
     complete: bool = True  #: False when only the first ids were looked at
@@ -40,6 +41,7 @@ class FoundMeters:
 @dataclass
 class _Collected:
     newest: dict[Meter, datetime] = field(default_factory=dict)
+    named: list[Meter] = field(default_factory=list)
     wrong_ids: dict[str, None] = field(default_factory=dict)
     wrong_types: dict[str, None] = field(default_factory=dict)
     complete: bool = True
@@ -59,7 +61,11 @@ def find_meters(access: Access) -> FoundMeters:
                 _collect(access, replace(group, place=narrowed), collected)
             for id_value in ids.names:
                 _check_id(group, id_value, collected)
+        if group.meter_type is not None and group.ids is not None:
+            named = group.ids.values()
+            collected.named += [Meter(meter_type=group.meter_type, meter_id=each) for each in named]
     for place in layout.single_meters():
+        collected.named.append(place.meter)
         last = access.source.edge(
             place.readings, place.consumption, Span(), "last", access.deadline()
         )
@@ -67,6 +73,9 @@ def find_meters(access: Access) -> FoundMeters:
             collected.newest[place.meter] = to_datetime(last)
     return FoundMeters(
         newest=dict(sorted(collected.newest.items(), key=lambda item: item[0])),
+        silent=tuple(str(each) for each in collected.named if each not in collected.newest)
+        if collected.complete
+        else (),
         wrong_ids=tuple(collected.wrong_ids),
         wrong_types=tuple(collected.wrong_types),
         complete=collected.complete,
@@ -83,6 +92,16 @@ def judge_meters(found: FoundMeters, accepted_types: Sequence[str]) -> list[Find
     findings = []
     if found.newest:
         findings.append(_listed(found))
+    if found.silent:
+        have = "has" if len(found.silent) == 1 else "have"
+        findings.append(
+            care(
+                Step.METERS,
+                f"{count(len(found.silent), 'meter')} that the configuration names {have} no "
+                f"reading: {listed(found.silent)}.",
+                "Check the values that stand beside them under meters.",
+            )
+        )
     if found.wrong_ids:
         example = found.wrong_ids[0]
         others = "".join(f', "{meter.meter_id}": "{meter.meter_id}"' for meter in found.first)

@@ -36,6 +36,10 @@ _WARMEST_MEAN = 42.0
 #: A register falls when it is reset, not every fifth time.
 _MOST_FALLS = 0.2
 _FIRST_YEAR = 1980
+_WHERE = (
+    "in the configuration of InfluxDB (under types for one type only), or in the profiles of an "
+    "import"
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -138,13 +142,14 @@ def _of_kind(summary: MeterSummary, *, is_register: bool | None) -> Finding | No
             Step.READINGS,
             f"{summary.meter} is declared to have {kind} readings, but they hardly ever fall: "
             "they are those of a register.",
-            'Write "reading_kind": "cumulative" (under types for this type only).',
+            f'Declare reading_kind as "cumulative" {_WHERE}.',
         )
     return bad(
         Step.READINGS,
         f"{summary.meter} is declared to be a register (cumulative), but its values fall as "
         "registers never do.",
-        'Write "reading_kind": "interval" for amounts per step or "power" for rates such as kW.',
+        'Declare reading_kind as "interval" for amounts per step, or "power" for rates such as kW, '
+        f"{_WHERE}.",
     )
 
 

@@ -3,6 +3,7 @@
 The marks tell good from bad without colour, and are letters where the output knows no others.
 """
 
+import io
 import json
 import sys
 
@@ -25,13 +26,15 @@ class DoctorScreen:
         self._console = Console(
             force_terminal=is_live, width=None if is_live else _PIPE_WIDTH, highlight=False
         )
-        self._knows_marks = _can_write("".join(mark for mark, _ in _MARKS.values()))
+        self._only_ascii = not _can_write("".join(mark for mark, _ in _MARKS.values()))
+        if isinstance(sys.stdout, io.TextIOWrapper):  # a name may hold what it cannot write
+            sys.stdout.reconfigure(errors="backslashreplace")
 
     def show(self, finding: Finding) -> None:
         """Print one finding, and under it what to do."""
         mark, letters = _MARKS[finding.outcome]
         colour = _COLOURS[finding.outcome]
-        self._line(f"[{colour}]{mark if self._knows_marks else letters}[/] ", finding.sentence)
+        self._line(f"[{colour}]{letters if self._only_ascii else mark}[/] ", finding.sentence)
         if finding.advice:
             self._line("[dim]  - [/]", finding.advice)
 
@@ -44,9 +47,8 @@ class DoctorScreen:
         if proposal is None:
             return
         self._console.print("\nThe configuration to write, config/influxdb_config.json:\n")
-        self._console.print(
-            as_json(proposal.configuration), markup=False, soft_wrap=True, emoji=False
-        )
+        configuration = as_json(proposal.configuration, only_ascii=self._only_ascii)
+        self._console.print(configuration, markup=False, soft_wrap=True, emoji=False)
         self._console.print()
         for remark in proposal.remarks:
             self._line("[dim]- [/]", remark)

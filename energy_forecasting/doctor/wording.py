@@ -112,7 +112,7 @@ def day(moment: datetime) -> str:
     return f"{moment:%Y-%m-%d}"
 
 
-def as_json(value: object, indent: str = "") -> str:
+def as_json(value: object, *, only_ascii: bool = False, indent: str = "") -> str:
     r"""Write JSON to be copied from a terminal; nothing in it is acted on by a terminal.
 
     What is short stands on one line.
@@ -120,23 +120,23 @@ def as_json(value: object, indent: str = "") -> str:
     >>> print(as_json({"unit": "m³\x1b", "tags": {"id": "meter"}}))
     {"unit": "m³\u001b", "tags": {"id": "meter"}}
     """
-    compact = _inert(json.dumps(value, ensure_ascii=False))
-    if not isinstance(value, Mapping | list) or (indent and len(indent + compact) <= _LINE):
-        return compact
-    if not indent and len(compact) <= _LINE - 20:
+    compact = _inert(json.dumps(value, ensure_ascii=only_ascii))
+    is_short = len(indent + compact) <= _LINE
+    if not isinstance(value, Mapping | list) or is_short:
         return compact
     deeper = f"{indent}  "
+    parts = [as_json(part, only_ascii=only_ascii, indent=deeper) for part in _parts(value)]
+    opening, closing = "[]"
     if isinstance(value, Mapping):
-        parts = [
-            f"{_inert(json.dumps(str(key), ensure_ascii=False))}: {as_json(part, deeper)}"
-            for key, part in value.items()
-        ]
         opening, closing = "{}"
-    else:
-        parts = [as_json(part, deeper) for part in value]
-        opening, closing = "[]"
+        keys = (_inert(json.dumps(str(key), ensure_ascii=only_ascii)) for key in value)
+        parts = [f"{key}: {part}" for key, part in zip(keys, parts, strict=True)]
     inside = ",\n".join(f"{deeper}{part}" for part in parts)
     return f"{opening}\n{inside}\n{indent}{closing}"
+
+
+def _parts(value: Mapping[str, object] | list[object]) -> list[object]:
+    return list(value.values()) if isinstance(value, Mapping) else value
 
 
 def _inert(text: str) -> str:

@@ -150,7 +150,7 @@ def test_a_register_that_is_not_declared_as_one(look: Look) -> None:
     assert not diagnosis.can_train
     bad = told(diagnosis, Step.READINGS, Outcome.BAD)
     assert "they are those of a register" in bad
-    assert '"reading_kind": "cumulative"' in bad
+    assert 'reading_kind as "cumulative"' in bad
     configuration = proposed(diagnosis)
     assert configuration["reading_kind"] == "cumulative"
     assert configuration["timezone"] == "Europe/Rome"
@@ -207,6 +207,21 @@ def test_ids_and_types_that_cannot_be_used_are_named_with_a_way_out(look: Look) 
     assert '1 meter type cannot be used: "Strom"' in care
     assert 'does not take the meter type "steam"' in care
     assert 'METER_TYPES=["electricity", "water", "gas", "heat", "steam"]' in care
+
+
+def test_a_meter_that_is_named_but_has_no_reading(look: Look) -> None:
+    meters = {"hall": "hall", "roof": "no-such-id"}
+    layout = {"types": {"electricity": {"meters": meters}}, "tags": {"meter_type": None}}
+    diagnosis = look(hourly(METER), layout)
+    assert diagnosis.can_train
+    assert 'no reading: "electricity/roof"' in told(diagnosis, Step.METERS, Outcome.CARE)
+
+
+def test_what_readings_cannot_tell_is_asked_for(look: Look) -> None:
+    diagnosis = look(hourly(METER), {"timezone": "Europe/Rome"})
+    assert "Country is not given" in told(diagnosis, Step.LAYOUT, Outcome.CARE)
+    complete = look("", {"types": {"electricity": {"timezone": "Asia/Tokyo", "country": "JP"}}})
+    assert told(complete, Step.LAYOUT, Outcome.CARE) == ""
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,12 @@ from energy_forecasting.meters.influx.flux_queries import (
     count_query,
     edge_query,
     ends_query,
+    names_query,
     newest_query,
     probe_query,
     quoted,
+    tags_query,
+    type_query,
     values_query,
     window_query,
 )
@@ -169,6 +172,10 @@ class TestHostileNames:
             window_query(place, name, Span(), "1h", "sum"): [*start, "aggregateWindow", "keep"],
             newest_query(group(place, name, f"{name}2")): [*start, "last", "keep", "group"],
             probe_query(place): [*start, "last", "keep"],
+            names_query(place, name, 5): [*start, "keep", "group", "distinct", "limit"],
+            names_query(name, name, 5): ["from", "range", "keep", "group", "distinct", "limit"],
+            tags_query(place, 5): [*start, "keys", "keep", "distinct", "limit"],
+            type_query(place, name): [*start, "last", "keep", "limit"],
         }
         for query, expected in queries.items():
             # When
