@@ -122,6 +122,17 @@ class TestReading:
         # Then
         assert hours(history) == [1, 2]
 
+    @pytest.mark.parametrize("days", [-400, 0, 1, 400])
+    def test_hours_may_be_allowed_up_to_any_moment(self, filled: FilledStore, days: int) -> None:
+        # Given
+        filled.holds(METER, hourly(MIDNIGHT, 0, 1, 2, 3))
+        border = MIDNIGHT + timedelta(days=days)
+        for bounds in ({}, {"start": MIDNIGHT}, {"end": MIDNIGHT + timedelta(hours=9)}):
+            # When
+            history = filled.store.read_history(METER, **bounds, whole_hours_before=border)
+            # Then
+            assert history.consumption.tolist() == [0, 1, 2, 3]
+
     def test_an_unknown_temperature_is_nan(self, filled: FilledStore) -> None:
         # Given
         filled.holds(
