@@ -10,6 +10,7 @@ from pathlib import Path
 
 _NEW_KEY = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
 _DAYS = ["-days", "2"]
+_YESTERDAY = ["-days", "-1"]
 _OF_A_CA = "basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign,cRLSign\n"
 _OF_A_SERVER = "basicConstraints=critical,CA:FALSE\nsubjectAltName=IP:127.0.0.1\n"
 _KEY_IDS = "subjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid:always\n"
@@ -20,7 +21,9 @@ distinguished_name = name
 [ca]
 {_OF_A_CA}subjectKeyIdentifier=hash
 [server]
-{_OF_A_SERVER}{_KEY_IDS}"""
+{_OF_A_SERVER}{_KEY_IDS}[alone]
+{_OF_A_SERVER}subjectKeyIdentifier=hash
+"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,8 +35,8 @@ class Certificates:
     key: Path  #: of the server, without a password
 
 
-def make_certificates(folder: Path) -> Certificates:
-    """Make them in an empty folder."""
+def make_certificates(folder: Path, *, expired: bool = False) -> Certificates:
+    """Make them in an empty folder; the server's may have expired yesterday."""
     made = Certificates(
         ca=folder / "ca.pem", certificate=folder / "server.pem", key=folder / "server.key"
     )
@@ -50,10 +53,23 @@ def make_certificates(folder: Path) -> Certificates:
     )
     _openssl(
         *("x509", "-req", "-in", str(request), "-CA", str(made.ca), "-CAkey", str(ca_key)),
-        *("-set_serial", "1", *_DAYS, "-extfile", str(configuration), "-extensions", "server"),
+        *("-set_serial", "1", *(_YESTERDAY if expired else _DAYS)),
+        *("-extfile", str(configuration), "-extensions", "server"),
         *("-out", str(made.certificate)),
     )
     return made
+
+
+def make_self_signed(folder: Path) -> Certificates:
+    """Make a certificate that nobody but itself speaks for, in an empty folder."""
+    configuration, certificate, key = (folder / name for name in ("cnf", "self.pem", "self.key"))
+    configuration.write_text(_CONFIGURATION)
+    _openssl(
+        *("req", "-x509", "-config", str(configuration), *_NEW_KEY, *_DAYS),
+        *("-subj", "/CN=127.0.0.1", "-extensions", "alone"),
+        *("-keyout", str(key), "-out", str(certificate)),
+    )
+    return Certificates(ca=certificate, certificate=certificate, key=key)
 
 
 def _openssl(*arguments: str) -> None:

@@ -72,7 +72,7 @@ class FaultReader:
         return MayPass(
             ConnectionFailed(
                 f"InfluxDB at {self._url} cannot be reached: {reason}; check that it runs "
-                "and that the url in the configuration is right.",
+                "and that the url in the configuration is right, from http:// or https:// on.",
                 url=self._url,
             )
         )

@@ -29,6 +29,7 @@ from energy_forecasting.domain.errors import ConnectionFailed
 from energy_forecasting.meters.influx.config import Dialect, InfluxConfig
 from energy_forecasting.meters.influx.deadline import Deadline
 from energy_forecasting.meters.influx.faults import FaultReader, MayPass
+from energy_forecasting.meters.influx.library_logs import keep_answers_out_of_logs
 
 _ATTEMPTS = 3
 _FIRST_WAIT_S = 0.2
@@ -58,6 +59,7 @@ class InfluxHttp:
     """A pool of connections to one InfluxDB; safe to use from several threads."""
 
     def __init__(self, config: InfluxConfig) -> None:
+        keep_answers_out_of_logs()
         self._config = config
         self.faults = FaultReader(config)
         self._pool = PoolManager(
@@ -134,7 +136,8 @@ class InfluxHttp:
             fault = self.faults.of_transport(error, deadline)
             raise (fault.error if isinstance(fault, MayPass) else fault) from None
         told = response.headers.get("X-Influxdb-Version") or _version_in(answer)
-        return told if _VERSION.fullmatch(told) else "unknown"
+        is_fit = _VERSION.fullmatch(told) and self.faults.shown(told) == ascii(told)
+        return told if is_fit else "unknown"
 
     def persistently(self, send: Callable[[], _Answer], deadline: Deadline) -> _Answer:
         """Call until it succeeds, at most three times; what cannot pass is raised at once."""
