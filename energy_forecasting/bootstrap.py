@@ -1,6 +1,5 @@
 """The one place where settings become collaborators; everything else receives what it needs."""
 
-import os
 from collections.abc import Callable
 from datetime import timedelta
 from functools import lru_cache
@@ -24,7 +23,7 @@ from energy_forecasting.registry.base_registry import BaseRegistry
 from energy_forecasting.registry.model_registry import ModelRegistry
 from energy_forecasting.serving.forecast_publisher import ForecastPublisher
 from energy_forecasting.serving.forecast_service import ForecastService
-from energy_forecasting.settings import Settings, WrongSetting, read_settings
+from energy_forecasting.settings import Settings, WrongSetting, read_environment, read_settings
 from energy_forecasting.tasks.actor import TrainingMiddleware
 from energy_forecasting.tasks.admission import AdmissionDesk
 from energy_forecasting.tasks.base_building import BaseBuilder
@@ -74,7 +73,7 @@ def influx_config(current: Settings) -> InfluxConfig | None:
     if current.meter_store == "sqlite":
         return None
     try:
-        config = load_influx_config(current.influxdb_config, os.environ)
+        config = load_influx_config(current.influxdb_config, read_environment())
     except InvalidRequest as wrong:
         raise SystemExit(wrong.message) from wrong
     if config is None and current.meter_store == "influxdb":

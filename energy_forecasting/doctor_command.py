@@ -6,7 +6,6 @@ the command line. It writes nothing, neither to the database nor to a file.
 
 import argparse
 import logging
-import os
 import sys
 from collections.abc import Callable
 from datetime import timedelta
@@ -20,7 +19,7 @@ from energy_forecasting.doctor.given import Given, Options, gather
 from energy_forecasting.doctor.influx_examination import InfluxExamination
 from energy_forecasting.doctor.screen import DoctorScreen, as_document
 from energy_forecasting.doctor.terms import Terms
-from energy_forecasting.settings import Settings
+from energy_forecasting.settings import Settings, read_environment
 
 
 def examine(arguments: argparse.Namespace) -> int:
@@ -44,7 +43,7 @@ def examine(arguments: argparse.Namespace) -> int:
         bucket=arguments.bucket,
     )
     settings = bootstrap.settings()
-    given = gather(options, settings.influxdb_config, os.environ)
+    given = gather(options, settings.influxdb_config, read_environment())
     if arguments.json:
         diagnosis = _diagnose(given, settings, lambda _finding: None)
         print(as_document(diagnosis))  # noqa: T201 - a command's output

@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 from typing import Literal
 
+from dotenv import dotenv_values
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
@@ -16,13 +17,14 @@ from energy_forecasting.domain.meters import DEFAULT_METER_TYPES
 from energy_forecasting.forecasting.recipe import LONGEST_HISTORY_DAYS
 
 PROJECT_DIR = Path(__file__).resolve().parent.parent
+ENV_FILE = PROJECT_DIR / ".env"
 
 
 class Settings(BaseSettings):
     """The system's settings; immutable once read."""
 
     model_config = SettingsConfigDict(
-        env_file=PROJECT_DIR / ".env", extra="ignore", frozen=True, env_ignore_empty=True
+        env_file=ENV_FILE, extra="ignore", frozen=True, env_ignore_empty=True
     )
 
     redis_url: str = Field(
@@ -167,6 +169,12 @@ def read_settings() -> Settings:
         raise WrongSetting(f"The setting {name} is wrong: {first['msg']}.") from error
     except SettingsError as error:  # a list that is not JSON
         raise WrongSetting(f"The settings cannot be read: {error}.") from error
+
+
+def read_environment(env_file: Path = ENV_FILE) -> dict[str, str]:
+    """Return the environment, with what ``.env`` adds: INFLUXDB_TOKEN may stand there as well."""
+    added = dotenv_values(env_file, encoding="utf-8") if env_file.is_file() else {}
+    return {**{name: value for name, value in added.items() if value is not None}, **os.environ}
 
 
 def settings_table() -> str:

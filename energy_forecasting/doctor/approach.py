@@ -13,14 +13,13 @@ from energy_forecasting.doctor.finding import Outcome, Step, bad, care, good
 from energy_forecasting.doctor.given import Given
 from energy_forecasting.doctor.notes import Notes, Stopped
 from energy_forecasting.doctor.reaching import Address, reach
-from energy_forecasting.doctor.samples import plain_sentence
 from energy_forecasting.doctor.server import (
     is_tls_spoken_to_plainly,
     judge_container,
     judge_version,
     look_for_containers,
 )
-from energy_forecasting.doctor.wording import joined, listed, plain
+from energy_forecasting.doctor.wording import joined, listed, plain, plain_sentence
 from energy_forecasting.domain.errors import EnergyForecastingError
 from energy_forecasting.meters.influx.catalog import Names
 from energy_forecasting.meters.influx.config import Dialect, check_influx_values

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from energy_forecasting.doctor.finding import Diagnosis, Finding, Step, bad, care, good
 from energy_forecasting.doctor.notes import Notes
-from energy_forecasting.doctor.samples import choose, look_at_meter, plain_sentence
+from energy_forecasting.doctor.samples import choose, look_at_meter
 from energy_forecasting.doctor.terms import Terms
-from energy_forecasting.doctor.wording import count, joined
+from energy_forecasting.doctor.wording import count, joined, plain_sentence
 from energy_forecasting.domain.errors import EnergyForecastingError
 from energy_forecasting.meters.sqlite import SqliteMeterStore
 

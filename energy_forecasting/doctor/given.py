@@ -70,20 +70,21 @@ def gather(options: Options, path: Path, environment: Mapping[str, str]) -> Give
         for key in ("url", "database", "org", "bucket")
         if (value := getattr(options, key)) is not None
     }
-    given = Given(path=path, values=wanted, has_options=bool(wanted), is_file_used=path.exists())
+    given = Given(path=path, values=wanted, has_options=bool(wanted))
     try:
         variables = influx_variables(path, environment)
-        given = replace(given, are_variables_used=bool(variables))
+        values = {**variables, **wanted}
+        given = replace(given, values=values, are_variables_used=bool(variables))
         if _is_elsewhere(options.url, path):
             # The credentials of the file are not meant for this address.
-            values = variables
             remark = f"The file {path} is for another address and is left aside"
-            given = replace(given, remark=remark, is_file_used=False)
+            given = replace(given, remark=remark)
         else:
-            values = read_influx_values(path, environment) or {}
+            values = {**(read_influx_values(path, environment) or {}), **wanted}
+            given = replace(given, is_file_used=path.exists())
     except InvalidRequest as wrong:
         return replace(given, problem=str(wrong.details["reason"]))
-    given = replace(given, values=_in_one_form({**values, **wanted}, wanted))
+    given = replace(given, values=_in_one_form(values, wanted))
     if not given.values:
         return given
     try:

@@ -79,34 +79,35 @@ def guess(measurements: Sequence[Measurement], accepted_types: Sequence[str]) ->
         found = _of_measurements(candidates)
     else:
         found = _of_separate_types(candidates)
+    found = replace(found, remarks=(*found.remarks, *_about_ids(best)))
     return _with_temperature(found, measurements)
 
 
-def with_reading_kinds(layout: Mapping[str, Any], kinds: Mapping[str, str]) -> Layout:
-    """Return a layout that declares reading kinds.
+def with_reading_kinds(
+    layout: Mapping[str, Any], kinds: Mapping[str, str], types: set[str]
+) -> Layout:
+    """Return a layout that declares other reading kinds.
 
     Args:
         layout: a configuration or the part that names readings.
-        kinds: by meter type, for those that are known.
+        kinds: by meter type, where they differ from what is declared.
+        types: all meter types that there are.
 
-    >>> with_reading_kinds({"measurement": "m"}, {"gas": "cumulative"})
+    >>> with_reading_kinds({"measurement": "m"}, {"gas": "cumulative"}, {"gas"})
     {'measurement': 'm', 'reading_kind': 'cumulative'}
-    >>> with_reading_kinds({"types": {"gas": {}}}, {"gas": "power", "heat": "interval"})["types"]
-    {'gas': {'reading_kind': 'power'}, 'heat': {'reading_kind': 'interval'}}
+    >>> with_reading_kinds({"types": {"gas": {}}}, {"gas": "power"}, {"gas", "heat"})
+    {'types': {'gas': {'reading_kind': 'power'}}}
     """
-    if not kinds:
-        return dict(layout)
-    if len(set(kinds.values())) == 1:
-        types = {
-            name: {key: value for key, value in own.items() if key != "reading_kind"}
-            for name, own in layout.get("types", {}).items()
-        }
+    own = {name: dict(part) for name, part in layout.get("types", {}).items()}
+    if kinds.keys() == types and len(set(kinds.values())) == 1:
+        for part in own.values():
+            part.pop("reading_kind", None)
         changed = {**layout, "reading_kind": next(iter(kinds.values()))}
-        return {**changed, "types": types} if types else changed
-    types = {name: dict(own) for name, own in layout.get("types", {}).items()}
-    for name, kind in kinds.items():
-        types[name] = {**types.get(name, {}), "reading_kind": kind}
-    return {**layout, "types": types}
+    else:
+        for name, kind in kinds.items():
+            own[name] = {**own.get(name, {}), "reading_kind": kind}
+        changed = dict(layout)
+    return {**changed, "types": own} if own else changed
 
 
 def _of_typed_meters(best: Candidate, accepted_types: Sequence[str]) -> Guess:
@@ -119,9 +120,13 @@ def _of_typed_meters(best: Candidate, accepted_types: Sequence[str]) -> Guess:
         return Guess(layout=layout)
     layout["tags"]["meter_type"] = None
     types: Layout = {}
+    remarks = []
     for value in values:
-        types.setdefault(meter_type_in(value) or _FALLBACK_TYPE, {"where": {best.type_tag: value}})
-    return Guess(layout={**layout, "types": types})
+        name = meter_type_in(value) or _FALLBACK_TYPE
+        if name in types:
+            remarks.append(f"{best.type_tag} = {named(value)} looks like {name}, too.")
+        types.setdefault(name, {"where": {best.type_tag: value}})
+    return Guess(layout={**layout, "types": types}, remarks=tuple(remarks))
 
 
 def _others_worth_naming(candidates: Sequence[Candidate]) -> Iterator[str]:
@@ -242,11 +247,18 @@ def _part(candidate: Candidate) -> Layout:
         part["meters"] = {clean_id(candidate.measurement.name): own}
         return part
     part["tags"] = {"meter_id": candidate.id_tag}
-    wrong = [each for each in candidate.ids if not _is_id(each)]
-    if wrong:
+    if not all(map(_is_id, candidate.ids)):
         usable = tuple(each for each in candidate.ids if is_usable(each))
         part["meters"] = clean_ids(usable[:_MOST_MAPPED])
     return part
+
+
+def _about_ids(candidate: Candidate) -> Iterator[str]:
+    if all(map(_is_id, candidate.ids)):
+        return
+    yield "Some ids cannot be used as they are; those under meters you may change."
+    if len(candidate.ids) > _MOST_MAPPED:
+        yield f"Only the first {_MOST_MAPPED} meters are named; add those that you need."
 
 
 def _with_temperature(found: Guess, measurements: Sequence[Measurement]) -> Guess:

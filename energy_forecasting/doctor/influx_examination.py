@@ -10,19 +10,18 @@ from energy_forecasting.doctor.given import CONNECTION_KEYS, SECRET_KEYS, Given
 from energy_forecasting.doctor.guess import Guess, guess, with_reading_kinds, worth_looking_at
 from energy_forecasting.doctor.layout_findings import judge, wanted_names
 from energy_forecasting.doctor.notes import Notes, Stopped
-from energy_forecasting.doctor.samples import plain_sentence
 from energy_forecasting.doctor.server import judge_keeping
 from energy_forecasting.doctor.sight import Measurement, look_at
 from energy_forecasting.doctor.terms import Terms
 from energy_forecasting.doctor.trial import Trial, try_out
-from energy_forecasting.doctor.wording import how_many, joined, listed
+from energy_forecasting.doctor.wording import begun, how_many, joined, listed, plain_sentence
 from energy_forecasting.domain.errors import EnergyForecastingError, InvalidRequest
 from energy_forecasting.meters.influx.catalog import Kept, Names
 from energy_forecasting.meters.influx.config import InfluxConfig, InfluxSchema, check_influx_values
 from energy_forecasting.meters.influx.layout import Layout, Place
 from energy_forecasting.meters.spans import Span
 
-DEFAULT_MEASUREMENT = str(InfluxSchema.model_fields["measurement"].default)
+_DEFAULT_MEASUREMENT = str(InfluxSchema.model_fields["measurement"].default)
 
 #: Measurements that are looked at for a guess.
 _MOST_MEASUREMENTS = 20
@@ -66,18 +65,19 @@ class InfluxExamination:
             key: value for key, value in self._given.values.items() if key not in CONNECTION_KEYS
         }
         trial = Trial()
-        if layout.keys() - _KEPT_KEYS or DEFAULT_MEASUREMENT in measurements.names:
+        if layout.keys() - _KEPT_KEYS or _DEFAULT_MEASUREMENT in measurements.names:
             trial = self._of_given_layout(arrival, layout, measurements, policies)
             diagnosis = replace(diagnosis, meters=trial.by_type)
         else:
-            told = f"How readings are named is not given, and there is no {DEFAULT_MEASUREMENT}."
+            told = f"How readings are named is not given, and there is no {_DEFAULT_MEASUREMENT}."
             self._notes.add(bad(Step.LAYOUT, told, "See the configuration below."))
+        if trial.corrections:
+            layout = with_reading_kinds(layout, trial.corrections, trial.types_looked_at)
         if trial.trainable:
             return self._trainable(diagnosis, trial, arrival, layout)
-        if trial.kinds:
-            corrected = Guess(layout=with_reading_kinds(layout, trial.kinds))
-            return self._proposed(diagnosis, corrected, arrival, layout)
-        found = self._guessed(arrival, measurements)
+        if trial.corrections:
+            return self._proposed(diagnosis, Guess(layout=layout), arrival, layout)
+        found = self._guessed(arrival, measurements, policies)
         if found is None:
             raise Stopped("Nothing that looks like readings of meters was found.")
         return self._proposed(diagnosis, found, arrival, layout)
@@ -152,7 +152,7 @@ class InfluxExamination:
             advice = (
                 'Write where the meters are, such as "timezone": "Europe/Rome", "country": "IT".'
             )
-            self._notes.add(care(Step.LAYOUT, told[0].upper() + told[1:], advice))
+            self._notes.add(care(Step.LAYOUT, begun(told), advice))
 
     def _compare_names(self, access: Access, measurements: Names) -> None:
         seen: dict[Place, Measurement] = {}
@@ -199,26 +199,46 @@ class InfluxExamination:
             f"Trainings work: {trial.trainable} of {looked_at} meters looked at can be trained."
         )
         fits = given.config is not None and given.config.dialect is arrival.dialect
-        if fits and not given.has_options:
+        if fits and not given.has_options and not trial.corrections:
             return replace(diagnosis, verdict=verdict, can_train=True)
         proposal = Proposal(
             configuration=_without_secrets({**arrival.connection, **layout}),
             remarks=_about_secrets(arrival),
         )
-        verdict = f"{verdict[:-1]} with the configuration below; the service is not told so yet."
+        if trial.corrections:
+            verdict = f"{verdict} The configuration below corrects what others are declared to be."
+        else:
+            told = "with the configuration below; the service is not told so yet"
+            verdict = f"{verdict[:-1]} {told}."
         return replace(diagnosis, verdict=verdict, can_train=fits, proposal=proposal)
 
-    def _guessed(self, arrival: Arrival, measurements: Names) -> Guess | None:
+    def _guessed(
+        self, arrival: Arrival, measurements: Names, policies: tuple[Kept, ...]
+    ) -> Guess | None:
+        """Guess a layout in the default retention policy or, where that has none, in another."""
+        others = [kept.policy for kept in policies if not kept.is_default]
+        wanted = self._given.values.get("retention_policy")
+        for policy in [None, *others] if wanted is None else [str(wanted)]:
+            found = guess(self._looked_at(arrival, measurements, policy), self._terms.meter_types)
+            if found is not None:
+                named = {} if policy is None else {"retention_policy": policy}
+                return replace(found, layout={**found.layout, **named})
+        return None
+
+    def _looked_at(
+        self, arrival: Arrival, measurements: Names, policy: str | None
+    ) -> list[Measurement]:
         seen = []
         with Access.of(self._checked(arrival.connection)) as access:
             for name in worth_looking_at(measurements.names, _MOST_MEASUREMENTS):
-                place = Place(container=access.config.container, measurement=name)
+                container = access.config.container
+                place = Place(container=container, retention_policy=policy, measurement=name)
                 try:
                     seen.append(look_at(access, place))
                 except EnergyForecastingError as error:
                     self._notes.add(care(Step.LAYOUT, plain_sentence(error)))
                     break
-        return guess(seen, self._terms.meter_types)
+        return seen
 
     def _proposed(
         self,
@@ -231,8 +251,8 @@ class InfluxExamination:
         kept = {key: value for key, value in layout.items() if key in _KEPT_KEYS}
         values = {**arrival.connection, **found.layout, **kept}
         trial, findings = self._tried(values)
-        if trial.kinds and not trial.trainable:
-            values = with_reading_kinds(values, trial.kinds)
+        if trial.corrections:
+            values = with_reading_kinds(values, trial.corrections, trial.types_looked_at)
             trial, findings = self._tried(values)
         if trial.trainable:
             told = "What follows was found with the configuration below."

@@ -6,7 +6,7 @@ from difflib import get_close_matches
 
 from energy_forecasting.doctor.finding import Finding, Step, bad, care, good
 from energy_forecasting.doctor.sight import Measurement
-from energy_forecasting.doctor.wording import joined, listed, named
+from energy_forecasting.doctor.wording import begun, joined, listed, named
 from energy_forecasting.meters.influx.catalog import FieldType, Names
 from energy_forecasting.meters.influx.config import (
     InfluxConfig,
@@ -95,12 +95,12 @@ def _of_field(wanted: Wanted, found: Measurement) -> Finding:
     if kind is FieldType.MIXED:
         return care(
             wanted.step,
-            f"{_begun(wanted.what)}: field {named(wanted.field)} of {named(found.name)} holds "
+            f"{begun(wanted.what)}: field {named(wanted.field)} of {named(found.name)} holds "
             "numbers at one time and something else at another.",
             f"Reading the other times fails. {_TEXT_ADVICE}",
         )
     return good(
-        wanted.step, f"{_begun(wanted.what)}: measurement {named(found.name)} has {joined(has)}."
+        wanted.step, f"{begun(wanted.what)}: measurement {named(found.name)} has {joined(has)}."
     )
 
 
@@ -144,10 +144,6 @@ def _close_first(name: str, names: Mapping[str, object] | tuple[str, ...] | list
     """Put the names first that may have been meant."""
     close = get_close_matches(name, list(names), n=3)
     return [*close, *(other for other in names if other not in close)]
-
-
-def _begun(text: str) -> str:
-    return text[:1].upper() + text[1:]
 
 
 def _wanted(config: InfluxConfig) -> Iterator[Wanted]:

@@ -52,7 +52,7 @@ def find_meters(access: Access) -> FoundMeters:
     layout, collected = Layout(access.config), _Collected()
     for group in layout.groups():
         ids = access.catalog.tag_values(group.place, group.id_tag, access.deadline())
-        if ids.complete:
+        if ids.complete or group.ids is not None:
             _collect(access, group, collected)
         else:
             collected.complete = False

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 
 from energy_forecasting.doctor.finding import Finding, Step, bad, care, good
-from energy_forecasting.doctor.wording import ago, count, day
+from energy_forecasting.doctor.wording import ago, count, day, plain_sentence
 from energy_forecasting.domain.errors import EnergyForecastingError
 from energy_forecasting.domain.meters import Meter, MeterProfile, MeterSummary, ReadingKind
 from energy_forecasting.domain.quality import (
@@ -35,6 +35,7 @@ _FORECAST_DAYS = 7
 _WARMEST_MEAN = 42.0
 #: A register falls when it is reset, not every fifth time.
 _MOST_FALLS = 0.2
+_LEAST_STEPS = 24  #: fewer tell nothing of what readings are
 _FIRST_YEAR = 1980
 _WHERE = (
     "in the configuration of InfluxDB (under types for one type only), or in the profiles of an "
@@ -49,7 +50,7 @@ class Sample:
     meter: Meter
     findings: tuple[Finding, ...]
     can_train: bool = False
-    is_register: bool | None = None  #: what the values look like; None when nobody can tell
+    right_kind: ReadingKind | None = None  #: that the values show; None when it is as declared
 
 
 def choose(newest: Mapping[Meter, datetime]) -> list[Meter]:
@@ -85,38 +86,32 @@ def look_at_meter(
             meter=meter, findings=(bad(Step.READINGS, f"{meter}: {plain_sentence(error)}"),)
         )
     examination = examine(read, summary.profile, limits=limits)
-    is_register = looks_like_register(read, summary.profile, examination.report)
+    right_kind = _right_kind(read, summary.profile, examination.report)
     findings = [_of_span(summary, read, now)]
-    kind = _of_kind(summary, is_register=is_register)
-    if kind is not None:
-        findings.append(kind)
-    else:
+    if right_kind is None:
         findings.append(_of_training(meter, examination.report, examination.objection))
+    else:
+        findings.append(_of_kind(summary, right_kind))
     findings.extend(_of_age(summary, now))
     findings.extend(_of_temperature(store, summary, read, now))
     return Sample(
         meter=meter,
         findings=tuple(findings),
-        can_train=kind is None and examination.objection is None,
-        is_register=is_register,
+        can_train=right_kind is None and examination.objection is None,
+        right_kind=right_kind,
     )
 
 
-def looks_like_register(
+def _right_kind(
     history: History, profile: MeterProfile, report: QualityReport
-) -> bool | None:
-    """Tell whether values rise as a register's do; None when they are too few or never change."""
+) -> ReadingKind | None:
+    """Return what readings are when they are not what is declared; None when nobody can tell."""
     steps = np.diff(history.consumption[np.isfinite(history.consumption)])
-    if len(steps) < 24 or not steps.any():  # noqa: PLR2004 - a day of hours
+    if len(steps) < _LEAST_STEPS or not steps.any():
         return None
-    if profile.reading_kind is ReadingKind.CUMULATIVE:
-        return bool((steps < 0).mean() <= _MOST_FALLS)
-    return report.looks_cumulative
-
-
-def plain_sentence(error: EnergyForecastingError) -> str:
-    """Return an error's sentence; its names were quoted where it was raised."""
-    return "".join(each if each.isprintable() else " " for each in error.message)
+    if profile.reading_kind is not ReadingKind.CUMULATIVE:
+        return ReadingKind.CUMULATIVE if report.looks_cumulative else None
+    return ReadingKind.INTERVAL if (steps < 0).mean() > _MOST_FALLS else None
 
 
 def _of_span(summary: MeterSummary, history: History, now: datetime) -> Finding:
@@ -133,15 +128,12 @@ def _of_span(summary: MeterSummary, history: History, now: datetime) -> Finding:
     )
 
 
-def _of_kind(summary: MeterSummary, *, is_register: bool | None) -> Finding | None:
-    kind = summary.profile.reading_kind
-    if is_register is None or is_register == (kind is ReadingKind.CUMULATIVE):
-        return None
-    if is_register:
+def _of_kind(summary: MeterSummary, right_kind: ReadingKind) -> Finding:
+    if right_kind is ReadingKind.CUMULATIVE:
         return bad(
             Step.READINGS,
-            f"{summary.meter} is declared to have {kind} readings, but they hardly ever fall: "
-            "they are those of a register.",
+            f"{summary.meter} is declared to have {summary.profile.reading_kind} readings, but "
+            "they hardly ever fall: they are those of a register.",
             f'Declare reading_kind as "cumulative" {_WHERE}.',
         )
     return bad(

@@ -5,8 +5,7 @@ from collections.abc import Mapping
 from energy_forecasting.doctor.access import UNKNOWN, Access
 from energy_forecasting.doctor.finding import Finding, Step, bad, care, good
 from energy_forecasting.doctor.reaching import Address, speaks_tls
-from energy_forecasting.doctor.samples import plain_sentence
-from energy_forecasting.doctor.wording import in_words, listed, named, plain
+from energy_forecasting.doctor.wording import in_words, listed, named, plain, plain_sentence
 from energy_forecasting.domain.errors import (
     AuthenticationFailed,
     EnergyForecastingError,

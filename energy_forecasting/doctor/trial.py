@@ -1,16 +1,16 @@
 """A configuration tried: the meters that it finds, and a close look at a few of them."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from energy_forecasting.doctor.access import Access
 from energy_forecasting.doctor.finding import Step, bad
 from energy_forecasting.doctor.meters import FoundMeters, find_meters, judge_meters
 from energy_forecasting.doctor.notes import Notes
-from energy_forecasting.doctor.samples import Sample, choose, look_at_meter, plain_sentence
+from energy_forecasting.doctor.samples import Sample, choose, look_at_meter
 from energy_forecasting.doctor.terms import Terms
+from energy_forecasting.doctor.wording import plain_sentence
 from energy_forecasting.domain.errors import EnergyForecastingError
-from energy_forecasting.domain.meters import ReadingKind
 from energy_forecasting.meters.influx.store import InfluxMeterStore
 
 
@@ -19,7 +19,7 @@ class Trial:
     """How it went."""
 
     found: FoundMeters | None = None  #: None when they could not be listed
-    samples: tuple[Sample, ...] = field(default=())
+    samples: tuple[Sample, ...] = ()
 
     @property
     def trainable(self) -> int:
@@ -32,14 +32,18 @@ class Trial:
         return None if self.found is None else self.found.by_type
 
     @property
-    def kinds(self) -> dict[str, str]:
-        """Reading kinds that the values show, by meter type."""
-        kinds: dict[str, str] = {}
-        for sample in self.samples:
-            if sample.is_register is not None:
-                kind = ReadingKind.CUMULATIVE if sample.is_register else ReadingKind.INTERVAL
-                kinds.setdefault(sample.meter.meter_type, kind.value)
-        return kinds
+    def corrections(self) -> dict[str, str]:
+        """Reading kinds that are not the declared ones, by meter type."""
+        return {
+            sample.meter.meter_type: sample.right_kind.value
+            for sample in self.samples
+            if sample.right_kind is not None
+        }
+
+    @property
+    def types_looked_at(self) -> set[str]:
+        """Meter types of the meters that were looked at."""
+        return {sample.meter.meter_type for sample in self.samples}
 
 
 def try_out(access: Access, terms: Terms, notes: Notes) -> Trial:

@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
+from energy_forecasting.domain.errors import EnergyForecastingError
 from energy_forecasting.meters.influx.catalog import MOST_NAMES, Names
 
 _LONGEST = 80
@@ -27,6 +28,20 @@ def plain(text: object) -> str:
     """
     shown = "".join(_printable(each) for each in str(text)[: _LONGEST + 1])
     return shown if len(shown) <= _LONGEST else f"{shown[:_LONGEST]}..."
+
+
+def plain_sentence(error: EnergyForecastingError) -> str:
+    """Return an error's sentence; names in it were quoted where it was raised."""
+    return "".join(each if each.isprintable() else " " for each in error.message)
+
+
+def begun(sentence: str) -> str:
+    """Begin a sentence with a capital.
+
+    >>> begun("timezone is not given.")
+    'Timezone is not given.'
+    """
+    return sentence[:1].upper() + sentence[1:]
 
 
 def named(name: object) -> str:

@@ -17,7 +17,7 @@ from energy_forecasting.launcher.sample import sample_meters
 from energy_forecasting.launcher.screen import Screen
 from energy_forecasting.launcher.stack import Stack, StackOptions
 from energy_forecasting.meters.influx.config import load_influx_config
-from energy_forecasting.settings import Settings, WrongSetting, read_settings
+from energy_forecasting.settings import Settings, WrongSetting, read_environment, read_settings
 
 EXIT_OK, EXIT_FAILED, EXIT_INTERRUPTED = 0, 1, 130
 
@@ -89,5 +89,5 @@ def _serve(stack: Stack, screen: Screen) -> None:
 def _has_own_meters(settings: Settings) -> bool:
     """Tell whether the operator has an InfluxDB that the stack should serve."""
     if settings.meter_store == "auto":
-        return load_influx_config(settings.influxdb_config, os.environ) is not None
+        return load_influx_config(settings.influxdb_config, read_environment()) is not None
     return settings.meter_store == "influxdb"

@@ -6,7 +6,12 @@ import pytest
 
 from energy_forecasting.bootstrap import quality_limits
 from energy_forecasting.domain.quality import QualityLimits
-from energy_forecasting.settings import WrongSetting, read_settings, settings_table
+from energy_forecasting.settings import (
+    WrongSetting,
+    read_environment,
+    read_settings,
+    settings_table,
+)
 from tests.conftest import PROJECT_DIR
 
 
@@ -56,6 +61,23 @@ def test_the_limits_of_data_quality_come_from_the_settings(
     assert quality_limits(read_settings()) == QualityLimits(
         missing_share=0.1, gap_days=14, flat_share=0.2, outlier_share=0.3, negative_share=0.4
     )
+
+
+def test_what_env_adds_counts_where_the_environment_says_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    # Given
+    env_file = tmp_path / ".env"
+    env_file.write_text("INFLUXDB_ORG=from-file\nINFLUXDB_URL='http://file'\nEMPTY\n")
+    monkeypatch.setenv("INFLUXDB_URL", "http://environment")
+    monkeypatch.delenv("INFLUXDB_ORG", raising=False)
+    # When
+    environment = read_environment(env_file)
+    # Then
+    assert environment["INFLUXDB_ORG"] == "from-file"
+    assert environment["INFLUXDB_URL"] == "http://environment"
+    assert "EMPTY" not in environment
+    assert "INFLUXDB_ORG" not in read_environment(tmp_path / "nothing")
 
 
 def test_the_table_in_readme_is_the_one_made_from_the_settings() -> None:

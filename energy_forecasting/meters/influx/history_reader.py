@@ -56,10 +56,9 @@ class HistoryReader:
         border = start
         if whole_hours_before is not None:
             border = min(max(whole_hours_before // HOUR_S * HOUR_S, start), end)
-        late = self._readings(Span(start=border, end=end))
-        early = []
-        if border > start:
-            early = self._early(Span(start=start, end=border), late)
+        # Servers refuse to look into an empty range.
+        late = self._readings(Span(start=border, end=end)) if border < end else []
+        early = self._early(Span(start=start, end=border), late) if start < border else []
         return self._with_temperature_apart(_put_together([*early, *late]))
 
     def _edge(self, span: Span, edge: Literal["first", "last"]) -> int | None:

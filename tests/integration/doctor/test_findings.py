@@ -179,6 +179,24 @@ def test_types_that_differ_are_told_apart(look: Look) -> None:
     assert kinds == {"electricity": "interval", "gas": "cumulative"}
 
 
+def test_one_type_that_is_declared_wrong_is_corrected_while_the_others_train(look: Look) -> None:
+    register = "\n".join(
+        f"energy_consumption,meter_id=g,meter_type=gas consumption={5 + hour + hour % 24 / 24} "
+        f"{NOW_S - (240 - hour) * 3600}"
+        for hour in range(240)
+    )
+    diagnosis = look(hourly(METER) + "\n" + register)
+    assert diagnosis.can_train
+    assert "1 of 2 meters" in diagnosis.verdict
+    assert "corrects" in diagnosis.verdict
+    assert proposed(diagnosis)["types"] == {"gas": {"reading_kind": "cumulative"}}
+
+
+def test_a_rate_stays_a_rate_even_if_it_is_too_short_to_train(look: Look) -> None:
+    lines = hourly("mains,meter=a", field="power_w", days=1)
+    assert proposed(look(lines))["reading_kind"] == "power"
+
+
 def test_a_declared_resolution_that_is_not_found(look: Look) -> None:
     diagnosis = look(hourly(METER), {"resolution": "PT15M"})
     assert not diagnosis.can_train
@@ -276,6 +294,7 @@ def test_readings_in_another_retention_policy(
     # When, Then
     lost = look("", {"measurement": "energy_consumption"})
     assert '"retention_policy": "years"' in told(lost, Step.METERS, Outcome.CARE)
+    assert proposed(lost)["retention_policy"] == "years"
     found = look("", {"retention_policy": "years"})
     assert found.can_train
     unknown = look("", {"retention_policy": "month"})
@@ -289,6 +308,20 @@ def test_more_than_a_thousand_ids_are_not_all_looked_at(look: Look) -> None:
     )
     diagnosis = look(hourly(METER.replace("hall", "a-first")) + "\n" + many)
     assert "first 1,000 were looked at" in told(diagnosis, Step.METERS, Outcome.CARE)
+    assert diagnosis.can_train
+
+
+def test_named_meters_are_found_among_any_number(look: Look) -> None:
+    many = "\n".join(
+        f"energy_consumption,meter_id=a{number:05},meter_type=gas consumption=1 {NOW_S}"
+        for number in range(1_500)
+    )
+    layout = {
+        "tags": {"meter_type": None},
+        "types": {"electricity": {"meters": ["hall"]}},
+    }
+    diagnosis = look(hourly(METER) + "\n" + many, layout)
+    assert diagnosis.meters == {"electricity": 1}
     assert diagnosis.can_train
 
 
