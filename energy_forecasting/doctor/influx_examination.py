@@ -17,8 +17,9 @@ from energy_forecasting.doctor.trial import Trial, try_out
 from energy_forecasting.doctor.wording import begun, how_many, joined, listed, plain_sentence
 from energy_forecasting.domain.errors import EnergyForecastingError, InvalidRequest
 from energy_forecasting.meters.influx.catalog import Kept, Names
-from energy_forecasting.meters.influx.config import InfluxConfig, InfluxSchema, check_influx_values
+from energy_forecasting.meters.influx.config import InfluxConfig, check_influx_values
 from energy_forecasting.meters.influx.layout import Layout, Place
+from energy_forecasting.meters.influx.schema import InfluxSchema
 from energy_forecasting.meters.spans import Span
 
 _DEFAULT_MEASUREMENT = str(InfluxSchema.model_fields["measurement"].default)

@@ -8,13 +8,9 @@ from energy_forecasting.doctor.finding import Finding, Step, bad, care, good
 from energy_forecasting.doctor.sight import Measurement
 from energy_forecasting.doctor.wording import begun, joined, listed, named
 from energy_forecasting.meters.influx.catalog import FieldType, Names
-from energy_forecasting.meters.influx.config import (
-    InfluxConfig,
-    InfluxMeter,
-    InfluxSchema,
-    InfluxSeries,
-)
+from energy_forecasting.meters.influx.config import InfluxConfig
 from energy_forecasting.meters.influx.layout import Place
+from energy_forecasting.meters.influx.schema import InfluxMeter, InfluxSchema, InfluxSeries
 
 _TEXT_ADVICE = (
     "Only numbers can be learnt. Let what writes them write numbers (Telegraf: "

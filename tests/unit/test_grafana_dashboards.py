@@ -10,13 +10,9 @@ import pytest
 from energy_forecasting.domain.forecasts import QUANTILE_LEVELS
 from energy_forecasting.domain.meters import Meter
 from energy_forecasting.domain.published_forecast import PublishedForecast
-from energy_forecasting.meters.influx.config import (
-    InfluxFields,
-    InfluxForecasts,
-    InfluxSchema,
-    InfluxTags,
-)
+from energy_forecasting.meters.influx.config import InfluxForecasts
 from energy_forecasting.meters.influx.forecast_points import forecast_lines
+from energy_forecasting.meters.influx.schema import InfluxFields, InfluxSchema, InfluxTags
 from tests.grafana_dashboards import FOLDER, Dashboard, filled_in, read_dashboard, variables_in
 
 NAMES = ("energy-forecasts-influxql", "energy-forecasts-flux")

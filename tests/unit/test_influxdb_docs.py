@@ -9,12 +9,14 @@ from pydantic import BaseModel
 
 from energy_forecasting.meters.influx.config import (
     InfluxConfig,
-    InfluxFields,
     InfluxForecasts,
+    check_influx_values,
+)
+from energy_forecasting.meters.influx.schema import (
+    InfluxFields,
     InfluxMeter,
     InfluxSeries,
     InfluxTags,
-    check_influx_values,
 )
 from tests.conftest import PROJECT_DIR
 

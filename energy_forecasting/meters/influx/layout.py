@@ -9,12 +9,8 @@ from dataclasses import dataclass, field, replace
 
 from energy_forecasting.domain.errors import InvalidRequest, NoDataFound
 from energy_forecasting.domain.meters import Meter, MeterProfile
-from energy_forecasting.meters.influx.config import (
-    InfluxConfig,
-    InfluxMeter,
-    InfluxSchema,
-    InfluxSeries,
-)
+from energy_forecasting.meters.influx.config import InfluxConfig
+from energy_forecasting.meters.influx.schema import InfluxMeter, InfluxSchema, InfluxSeries
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

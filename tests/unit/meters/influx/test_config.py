@@ -12,12 +12,8 @@ import pytest
 
 from energy_forecasting.domain.errors import InvalidRequest
 from energy_forecasting.domain.meters import MeterProfile, ReadingKind
-from energy_forecasting.meters.influx.config import (
-    Dialect,
-    InfluxConfig,
-    InfluxMeter,
-    load_influx_config,
-)
+from energy_forecasting.meters.influx.config import Dialect, InfluxConfig, load_influx_config
+from energy_forecasting.meters.influx.schema import InfluxMeter
 
 URL = "http://db:8086"
 FLUX = {"url": URL, "token": "s3cret-token", "org": "o", "bucket": "b"}
