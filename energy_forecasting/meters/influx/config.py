@@ -32,7 +32,7 @@ from energy_forecasting.domain.meters import (
 )
 from energy_forecasting.meters.influx.credentials import Address, Password, Token, Username
 from energy_forecasting.meters.influx.names import Name
-from energy_forecasting.meters.influx.schema import NO_KEYS, InfluxMeter, InfluxPart, InfluxSchema
+from energy_forecasting.meters.influx.schema import NO_KEYS, InfluxPart, InfluxSchema
 from energy_forecasting.meters.influx.tls import checked_ca_file
 
 _OVERRIDES = {
@@ -152,7 +152,7 @@ class InfluxConfig(InfluxSchema):
         used = dict(self.types.items())
         if self.tags.meter_type is not None:
             used["the keys above"] = self
-            if any(isinstance(each, InfluxMeter) for each in (self.meters or {}).values()):
+            if self.placed_meters:
                 raise ValueError(
                     "meters with measurement, tags or field of their own stand under types"
                 )
