@@ -96,6 +96,7 @@ def _pivoted(tables: list[Table]) -> bytes:
 
 class _ReplayHandler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     server: Replay
 
     def log_message(self, *_arguments: object) -> None:

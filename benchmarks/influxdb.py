@@ -18,7 +18,6 @@ import importlib
 import json
 import os
 import platform
-import resource
 import statistics
 import subprocess
 import sys
@@ -31,12 +30,12 @@ from typing import Any
 
 from benchmarks.influx_cases import CASES, LAST, METER, Case
 from benchmarks.influx_servers import real_server, replay
+from benchmarks.memory import forget_peak, memory_mb
 from energy_forecasting.domain.resolutions import FINE_READINGS
 from energy_forecasting.meters.influx.config import InfluxConfig
 from energy_forecasting.meters.influx.store import InfluxMeterStore
 
 PRODUCT = "energy_forecasting"
-KIBIBYTES = 1024
 
 
 def read_by_product(server: dict[str, Any], case: Case) -> int:
@@ -65,12 +64,13 @@ def measure(language: str, method: str, case: Case) -> dict[str, float]:
     frames = importlib.import_module("benchmarks.opponents.influx_frames")
     server = json.loads(os.environ["BENCHMARK_SERVER"])
     read = read_by_product if method == PRODUCT else getattr(frames, METHODS[language][method])
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    forget_peak()
+    before = memory_mb("VmRSS")
     started = time.perf_counter()
     rows = read(server, case)
     seconds = time.perf_counter() - started
-    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    return {"seconds": seconds, "megabytes": grown / KIBIBYTES, "rows": rows}
+    grown = memory_mb("VmHWM") - before
+    return {"seconds": seconds, "megabytes": grown, "rows": rows}
 
 
 def measured_apart(

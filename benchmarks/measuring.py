@@ -14,18 +14,12 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
-from pathlib import Path
 from types import ModuleType
-
-import numpy as np
 
 from benchmarks.backtest import Backtest, Setting
 from benchmarks.data_set import Case
+from benchmarks.memory import forget_peak, memory_mb
 from benchmarks.methods import METHODS, PRODUCT
-
-_PROCESS = Path("/proc/self")
-_RESET_PEAK = "5"  # see proc(5), clear_refs
-_KB_PER_MB = 1024
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,7 +72,7 @@ def measure(case: Case, question: Question) -> list[Score]:
     if question.method == PRODUCT:
         fit = partial(fit, max_trials=question.max_trials)
     backtest = Backtest.of(case, question.setting, history_weeks=question.history_weeks)
-    _forget_peak()
+    forget_peak()
     started = time.perf_counter()
     predict = fit(backtest)
     train_s = time.perf_counter() - started
@@ -88,7 +82,7 @@ def measure(case: Case, question: Question) -> list[Score]:
         started = time.perf_counter()
         forecasts = {origin: backtest.forecast(predict, origin) for origin in origins}
         predict_s = (time.perf_counter() - started) / len(forecasts)
-        peak_mb = _memory_mb("VmHWM")
+        peak_mb = memory_mb("VmHWM")
         scores += [
             Score(
                 meter_id=case.meter.meter_id,
@@ -123,20 +117,4 @@ def _loaded(method: str) -> tuple[ModuleType, float]:
     module = importlib.import_module(METHODS[method].module)
     if hasattr(module, "warm_up"):
         module.warm_up()
-    return module, _memory_mb("VmRSS")
-
-
-def _forget_peak() -> None:
-    """Begin a new peak at the present memory."""
-    reset = _PROCESS / "clear_refs"
-    if reset.exists():
-        reset.write_text(_RESET_PEAK)
-
-
-def _memory_mb(field: str) -> float:
-    """Read a field of the kernel's account of this process; NaN where there is none."""
-    account = _PROCESS / "status"
-    if not account.exists():
-        return np.nan
-    fields = dict(line.split(":", 1) for line in account.read_text().splitlines())
-    return int(fields[field].split()[0]) / _KB_PER_MB
+    return module, memory_mb("VmRSS")

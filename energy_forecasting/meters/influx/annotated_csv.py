@@ -19,9 +19,10 @@ from energy_forecasting.domain.errors import ConnectionFailed, DataQualityError
 from energy_forecasting.domain.readings import Timestamps, Values
 from energy_forecasting.meters.influx.discretion import Shown
 
-_NUMBERS = {"double", "long", "unsignedLong"}
-_NO_NUMBERS = {"boolean", "string", "duration", "base64Binary", "dateTime:RFC3339"}
-_SECONDS_LENGTH = len("2022-01-01T00:00:00")
+NUMBERS = {"double", "long", "unsignedLong"}
+_NONUMBERS = {"boolean", "string", "duration", "base64Binary", "dateTime:RFC3339"}
+SECONDS_LENGTH = len("2022-01-01T00:00:00")
+_FAULT = ["error", "reference"]  #: labels of a report of a fault
 _RECORDS_AT_ONCE = 50_000  # bounds the Python strings alive at a time
 
 
@@ -44,8 +45,8 @@ class Column:
             DataQualityError: the column holds text, booleans or times.
             ConnectionFailed: a cell is no number, though the column is said to hold some.
         """
-        if self.datatype not in _NUMBERS:
-            datatype = self.datatype if self.datatype in _NO_NUMBERS else "unknown"
+        if self.datatype not in NUMBERS:
+            datatype = self.datatype if self.datatype in _NONUMBERS else "unknown"
             raise DataQualityError(
                 f"InfluxDB answers with values of type {datatype}, not with numbers; check the "
                 "names of the fields in the configuration.",
@@ -64,9 +65,9 @@ class Column:
         """
         cells = self.strings()
         try:
-            if all(cell.endswith("Z") for cell in cells):
+            if all(cell[-1:] == "Z" for cell in cells):
                 # The width cuts fraction and Z, of which NumPy would not take every form.
-                return np.array(cells, dtype=f"U{_SECONDS_LENGTH}").astype("datetime64[s]")
+                return np.array(cells, dtype=f"U{SECONDS_LENGTH}").astype("datetime64[s]")
         except ValueError:
             pass
         raise _not_understood("a time is not RFC 3339 in UTC")
@@ -99,6 +100,7 @@ def read_records(answer: bytes, shown: Shown) -> Iterator[Records]:
 def _tables(rows: Iterator[list[str]], shown: Shown) -> Iterator[Records]:
     annotations: dict[str, list[str]] = {}
     header: list[str] | None = None
+    is_fault = False
     records: list[list[str]] = []
     for row in rows:
         starts_table = not row or row[0].startswith("#")
@@ -112,9 +114,10 @@ def _tables(rows: Iterator[list[str]], shown: Shown) -> Iterator[Records]:
         if starts_table:
             annotations[row[0]] = row
         elif header is None:
-            header = row
+            header, is_fault = row, [label for label in row if label] == _FAULT
+        elif is_fault:
+            raise _told(row, shown)
         else:
-            _raise_told_error(header, row, shown)
             records.append(row)
     if header is not None:
         yield from _records(annotations, header, records)
@@ -135,13 +138,12 @@ def _records(
         )
 
 
-def _raise_told_error(header: list[str], row: list[str], shown: Shown) -> None:
-    """Raise when a record is InfluxDB's report of a fault."""
-    if [label for label in header if label] == ["error", "reference"]:
-        told = next((cell for cell in row if cell), "no reason given")
-        raise ConnectionFailed(
-            f"InfluxDB broke off its answer: {shown(told)}; see its log, then try again."
-        )
+def _told(row: list[str], shown: Shown) -> ConnectionFailed:
+    """Explain a record that is InfluxDB's report of a fault."""
+    told = next((cell for cell in row if cell), "no reason given")
+    return ConnectionFailed(
+        f"InfluxDB broke off its answer: {shown(told)}; see its log, then try again."
+    )
 
 
 def _not_understood(why: str) -> ConnectionFailed:

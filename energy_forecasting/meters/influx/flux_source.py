@@ -38,6 +38,7 @@ from energy_forecasting.meters.influx.flux_queries import (
 )
 from energy_forecasting.meters.influx.http import InfluxHttp
 from energy_forecasting.meters.influx.layout import MeterGroup, Place
+from energy_forecasting.meters.influx.plain_series import read_plain_series
 from energy_forecasting.meters.influx.source import (
     Counts,
     HourSums,
@@ -220,9 +221,12 @@ class FluxSource:
         return self._whole(field, ends, _HOUR, read, deadline)
 
     def _values(self, flux: str, deadline: Deadline) -> Series:
+        answer = self._http.persistently(lambda: self._send(flux, deadline), deadline)
+        plain = read_plain_series(answer)
+        if plain is not None:
+            return Series(times=plain[0], values=plain[1])
         times: list[Timestamps] = [np.empty(0, dtype="datetime64[s]")]
         values: list[Values] = [np.empty(0)]
-        answer = self._http.persistently(lambda: self._send(flux, deadline), deadline)
         for records in read_records(answer, self._http.faults.shown):
             times.append(records["_time"].times())
             values.append(records["_value"].numbers())
