@@ -30,7 +30,7 @@ from energy_forecasting.meters.influx.deadline import Deadline
 from energy_forecasting.meters.influx.store import InfluxMeterStore
 from energy_forecasting.settings import Settings
 from tests.integration.meters.conftest import FORECAST_SOURCE
-from tests.integration.meters.echo_server import REPLIES, EchoServer, Reply
+from tests.integration.meters.echo_server import REPLIES, EchoServer, Reply, answer
 
 METER = Meter(meter_type="water", meter_id="dma.5")
 MIDNIGHT = datetime(2024, 3, 1, tzinfo=UTC)
@@ -161,6 +161,18 @@ def test_a_server_that_repeats_our_headers_makes_no_secret_show(
 def test_the_server_would_have_been_caught() -> None:
     for name in REPLIES.keys() - {"no answer", "gzip"}:
         assert leaked(REPLIES[name](f"Token {TOKEN}").decode("latin-1")) != []
+
+
+@pytest.mark.parametrize("status", ["301 Moved", "302 Found", "307 Temporary", "308 Permanent"])
+def test_a_redirect_carries_no_secret_elsewhere(
+    echo: EchoServer, form: dict[str, object], status: str
+) -> None:
+    with EchoServer() as elsewhere:
+        echo.reply = lambda _told: answer(status, Location=f"{elsewhere.url}/query")
+        errors = list(errors_of(config_of(form, echo.url)))
+        assert elsewhere.requests == 0
+        assert len(errors) >= len(CALLS) - 1
+        assert f"it points to '{elsewhere.url}'" in errors[-1].message
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
