@@ -36,8 +36,14 @@ def leaked(text: str) -> list[str]:
     ]
 
 
-# One of them is a list of measurements, of which one is called like the token; that is shown.
-ECHOES = {name: reply for name, reply in REPLIES.items() if name != "200 annotated_value"}
+# Answers of other statuses are explained by the store, whose tests try them all. One is a list of
+# measurements, of which one is called like the token; that is shown.
+ECHOES = {
+    name: reply
+    for name, reply in REPLIES.items()
+    if (name[:3] in {"200", "401", "500"} or not name[0].isdigit())
+    and name != "200 annotated_value"
+}
 
 
 @pytest.mark.parametrize("reply", ECHOES.values(), ids=ECHOES.keys())
