@@ -164,15 +164,11 @@ class FaultReader:
             url=self._url,
         )
 
-    def wrong_version(self, version: str) -> InvalidRequest:
-        """Explain that the form of the configuration does not fit the server."""
-        form = (
-            "it does not speak Flux: give url, database and either username and password or token"
-            if self._config.dialect is Dialect.FLUX
-            else "give url, token, org and bucket"
-        )
+    def without_flux(self, version: str) -> InvalidRequest:
+        """Explain that the configuration asks in Flux a server that does not speak it."""
         return InvalidRequest(
-            f"InfluxDB at {self._url} is version {version}; {form} in the configuration.",
+            f"InfluxDB at {self._url} is version {version}; it does not speak Flux: give url, "
+            "database and either username and password or token in the configuration.",
             field="influxdb_config",
             version=version,
         )
@@ -234,6 +230,16 @@ class FaultReader:
         flux = self._config.dialect is Dialect.FLUX
         speaks = "2.x with Flux" if flux else "with InfluxQL at /query"
         return f"check that the url leads to InfluxDB {speaks}, and the names in the configuration"
+
+
+def cut_short(rows: int, expected: int) -> ConnectionFailed:
+    """Explain an answer that holds fewer rows than were counted."""
+    return ConnectionFailed(
+        f"InfluxDB sent {rows} of {expected} readings and then ended its answer; see its log for "
+        "a query that was killed or met a limit, then try again.",
+        rows=rows,
+        expected=expected,
+    )
 
 
 def _text(body: bytes | str | None) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 
-from energy_forecasting.domain.errors import ConnectionFailed, EnergyForecastingError
+from energy_forecasting.domain.errors import EnergyForecastingError
 from energy_forecasting.meters.influx.catalog import MOST_NAMES, FieldType, Kept, Names
 from energy_forecasting.meters.influx.deadline import Deadline
 from energy_forecasting.meters.influx.flux_queries import names_query, tags_query, type_query
@@ -113,9 +113,5 @@ class FluxCatalog:
         try:
             listed = json.loads(answer)[key]
             return [each for each in listed if isinstance(each, dict)]
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
-            told = self._http.faults.shown(answer[:100])
-            raise ConnectionFailed(
-                f"InfluxDB's answer cannot be read: {told}; check that the url in the "
-                "configuration leads to InfluxDB and not to a proxy's page."
-            ) from error
+        except (ValueError, KeyError, TypeError, RecursionError):
+            raise self._http.faults.unreadable(answer[:100]) from None

@@ -15,9 +15,8 @@ from energy_forecasting.domain.readings import History, Values
 from energy_forecasting.domain.resolutions import HOUR_S, found_resolution
 from energy_forecasting.meters.influx.chunks import Chunk, chunks
 from energy_forecasting.meters.influx.deadline import Deadline
-from energy_forecasting.meters.influx.faults import MayPass
+from energy_forecasting.meters.influx.faults import MayPass, cut_short
 from energy_forecasting.meters.influx.http import InfluxHttp
-from energy_forecasting.meters.influx.influxql_source import cut_short
 from energy_forecasting.meters.influx.layout import MeterPlace, SeriesPlace
 from energy_forecasting.meters.influx.source import InfluxSource, Series
 from energy_forecasting.meters.influx.temperature_apart import HELD_HOURS, at_readings

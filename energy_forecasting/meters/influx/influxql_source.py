@@ -1,8 +1,8 @@
 """InfluxDB 1.x, 3.x and mapped buckets of 2.x, asked in InfluxQL over ``GET /query``.
 
-Small questions are answered in JSON, which tells faults. Readings travel as chunked CSV, half the
-size, which does not: a statement that fails, at once or midway, just ends. So readings are only
-taken when a count, asked in JSON, says that there are that many.
+Small questions are answered in JSON, which tells faults. Readings travel as chunked CSV,
+which NumPy reads at once but which does not: a statement that fails, at once or midway, just ends.
+So readings are only taken when a count, asked in JSON, says that there are that many.
 """
 
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ import numpy.typing as npt
 from energy_forecasting.domain.errors import ConnectionFailed
 from energy_forecasting.domain.readings import Timestamps, Values
 from energy_forecasting.meters.influx.deadline import Deadline
-from energy_forecasting.meters.influx.faults import MayPass
+from energy_forecasting.meters.influx.faults import MayPass, cut_short
 from energy_forecasting.meters.influx.http import InfluxHttp
 from energy_forecasting.meters.influx.influxql_csv import read_columns
 from energy_forecasting.meters.influx.influxql_json import NotOfThisForm, read_answer
@@ -208,16 +208,6 @@ class InfluxqlSource:
         if not isinstance(row[0], int):
             raise self._http.faults.unreadable(row)
         return np.datetime64(row[0], "s")
-
-
-def cut_short(rows: int, expected: int) -> ConnectionFailed:
-    """Explain an answer that holds fewer rows than were counted."""
-    return ConnectionFailed(
-        f"InfluxDB sent {rows} of {expected} readings and then ended its answer; see its log for "
-        "a query that was killed or met a limit, then try again.",
-        rows=rows,
-        expected=expected,
-    )
 
 
 def _known(times: Timestamps, values: Values) -> Series:

@@ -34,8 +34,8 @@ from energy_forecasting.meters.store import StoreStatus
 _CHECK_S = 3.0
 _LINES_PER_WRITE = 5_000
 
-#: Majors of the versions that do not speak the language that the configuration asks for.
-_SPEAKS_NO = {Dialect.FLUX: {"1", "3"}, Dialect.INFLUXQL: set[str]()}
+#: Majors of the versions that do not speak Flux; InfluxQL is understood by all.
+_WITHOUT_FLUX = {"1", "3"}
 
 
 class InfluxMeterStore:
@@ -56,8 +56,9 @@ class InfluxMeterStore:
         """Reach the server and see that version, credentials and container are right."""
         deadline = Deadline(min(_CHECK_S, self._config.timeout_s))
         version = self._source.version(deadline)
-        if version.lstrip("v").partition(".")[0] in _SPEAKS_NO[self._config.dialect]:
-            raise self._http.faults.wrong_version(version)
+        major = version.lstrip("v").partition(".")[0]
+        if self._config.dialect is Dialect.FLUX and major in _WITHOUT_FLUX:
+            raise self._http.faults.without_flux(version)
         self._source.probe(self._layout.anywhere(), deadline)
         return StoreStatus(kind=self.kind, version=version)
 
