@@ -34,6 +34,7 @@ from energy_forecasting.tasks.publishing_right import PublishingRight
 from energy_forecasting.tasks.queue import TrainingQueue, redis_broker
 from energy_forecasting.tasks.reconciler import Reconciler
 from energy_forecasting.tasks.redis_client import api_redis, worker_redis
+from energy_forecasting.tasks.redis_probe import RedisProbe
 from energy_forecasting.tasks.task_store import TaskStore
 from energy_forecasting.tasks.trainers import TrainerLimits, TrainerPool
 from energy_forecasting.tasks.workers import WorkerHeart, WorkerRegistry
@@ -158,6 +159,7 @@ def api_services(current: Settings) -> ApiServices:
         settings=current,
         tasks=tasks,
         workers=WorkerRegistry(client, url=current.redis_url),
+        redis=RedisProbe(client, url=current.redis_url),
         desk=AdmissionDesk(tasks, TrainingQueue(broker, tasks, url=current.redis_url)),
         meters=meter_store(current),
         models=model_registry(current),

@@ -26,18 +26,25 @@ PROJECT_DIR = Path(__file__).resolve().parent.parent
 
 
 class RealRedis:
-    """A redis-server of the tests' own, which can be stopped and started again."""
+    """A redis-server of the tests' own, which can be stopped and started again.
 
-    def __init__(self, binary: Path, folder: Path) -> None:
+    Args:
+        binary: the program.
+        folder: where it keeps its data.
+        flags: of the command line, which overrule those that every test needs.
+    """
+
+    def __init__(self, binary: Path, folder: Path, *flags: str) -> None:
         self._binary = binary
         self._folder = folder
+        self._flags = flags
         self.port = _free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self._server: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         command = [str(self._binary), "--port", str(self.port), "--bind", "127.0.0.1"]
-        command += ["--dir", str(self._folder), "--appendonly", "yes", "--save", ""]
+        command += ["--dir", str(self._folder), "--appendonly", "yes", "--save", "", *self._flags]
         self._server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         client = redis.Redis.from_url(self.url)
         wait_until(lambda: _answers(client), within_s=10)
@@ -46,6 +53,10 @@ class RealRedis:
     def files(self) -> list[Path]:
         """Return what it keeps on disk: every command that changed something."""
         return [path for path in self._folder.rglob("*") if path.is_file()]
+
+    def signal(self, number: int) -> None:
+        assert self._server is not None
+        self._server.send_signal(number)
 
     def stop(self) -> None:
         if self._server is not None:
@@ -64,14 +75,21 @@ def wait_until(condition: Callable[[], bool], *, within_s: float) -> None:
 
 
 @pytest.fixture(scope="session")
-def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealRedis]:
+def redis_binary() -> Path:
+    """Return the program; tests that need it are skipped without it, and fail in CI."""
     try:
-        binary = find_redis().path
+        return find_redis().path
     except StartFailed as missing:
         if os.environ.get("CI"):
             pytest.fail(f"CI must have a Redis: {missing.sentence}")
         pytest.skip(missing.sentence)
-    server = RealRedis(binary, tmp_path_factory.mktemp("redis"))
+
+
+@pytest.fixture(scope="session")
+def redis_server(
+    redis_binary: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RealRedis]:
+    server = RealRedis(redis_binary, tmp_path_factory.mktemp("redis"))
     server.start()
     yield server
     server.stop()
@@ -135,6 +153,8 @@ def free_port() -> int:
 def _answers(client: redis.Redis) -> bool:
     try:
         return bool(client.ping())
+    except (redis.exceptions.AuthenticationError, redis.exceptions.BusyLoadingError):
+        return True
     except redis.RedisError:
         return False
 

@@ -367,7 +367,8 @@ class HealthAnswer(BaseModel):
     """How the service is."""
 
     status: str = Field(description="healthy, degraded (no meter store) or unhealthy (no Redis)")
-    broker: str = Field(description="connected or disconnected")
+    broker: str = Field(description="connected, or disconnected: away, or it takes nothing new")
+    broker_error: str | None = Field(description="Why, and what to do; null when connected")
     influxdb: str = Field(description="connected, disconnected, or embedded when SQLite serves")
     meter_store: dict[str, str | None]
     version: str

@@ -1,4 +1,4 @@
-"""Connections to Redis and the translation of their faults.
+"""Connections to Redis, and their faults as errors of ours.
 
 The API must answer within a second when Redis is away, so it never retries; a worker rather
 waits out a short absence.
@@ -6,13 +6,14 @@ waits out a short absence.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from urllib.parse import urlsplit
 
 import redis
 from redis.backoff import ExponentialBackoff, NoBackoff
 from redis.retry import Retry
 
-from energy_forecasting.domain.errors import AuthenticationFailed, ConnectionFailed
+from energy_forecasting.tasks.redis_faults import address, fault_of
+
+__all__ = ["address", "api_redis", "redis_faults_translated", "worker_redis"]
 
 
 def api_redis(url: str, *, decode_responses: bool = True) -> redis.Redis:
@@ -43,32 +44,5 @@ def redis_faults_translated(url: str) -> Iterator[None]:
     """Turn redis-py's exceptions into ours, naming the server but never its password."""
     try:
         yield
-    except redis.exceptions.AuthenticationError as error:
-        raise AuthenticationFailed(
-            f"Redis at {address(url)} refuses the credentials in REDIS_URL; correct them.",
-            server="redis",
-        ) from error
-    except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError, OSError) as error:
-        raise ConnectionFailed(
-            f"Redis at {address(url)} cannot be reached; start it or correct REDIS_URL.",
-            server="redis",
-        ) from error
-    except redis.exceptions.ResponseError as error:
-        # Out of memory, read-only replica, still loading: it answers, but it does not serve.
-        raise ConnectionFailed(
-            f"Redis at {address(url)} refuses to serve: {error}", server="redis"
-        ) from error
-    except redis.exceptions.RedisError as error:
-        raise ConnectionFailed(
-            f"What answers at {address(url)} is not a Redis: {error}", server="redis"
-        ) from error
-
-
-def address(url: str) -> str:
-    """Return host and port of a Redis URL, without user and password.
-
-    >>> address("redis://:secret@db.example:6380/0")
-    'db.example:6380'
-    """
-    parts = urlsplit(url)
-    return f"{parts.hostname or 'localhost'}:{parts.port or 6379}" if parts.netloc else parts.path
+    except (redis.exceptions.RedisError, OSError) as error:
+        raise fault_of(error, url) from error

@@ -3,8 +3,9 @@
 from fastapi import APIRouter, Response
 
 from energy_forecasting import __version__
-from energy_forecasting.api.deps import ServicesDep, StoreProbeDep, TaskStoreDep
+from energy_forecasting.api.deps import ServicesDep, StoreProbeDep
 from energy_forecasting.api.schemas import HealthAnswer, WorkerHealthAnswer
+from energy_forecasting.api.services import ApiServices
 from energy_forecasting.domain.errors import EnergyForecastingError
 
 router = APIRouter(prefix="/health", tags=["health"])
@@ -16,10 +17,10 @@ NO_WORKER = "No worker lives; start one with: python dramatiq_worker.py"
 @router.get(
     "/", summary="Is the service healthy?", responses={UNAVAILABLE: {"model": HealthAnswer}}
 )
-def health(response: Response, tasks: TaskStoreDep, probe: StoreProbeDep) -> HealthAnswer:
-    """Tell whether Redis and the meter store can be reached."""
+def health(response: Response, services: ServicesDep, probe: StoreProbeDep) -> HealthAnswer:
+    """Tell whether Redis takes tasks and the meter store can be reached."""
     store = probe.health()
-    broker_error = _fault_of_redis(tasks)
+    broker_error = _fault_of_redis(services)
     kind = probe.kind
     if broker_error:
         response.status_code = UNAVAILABLE
@@ -27,6 +28,7 @@ def health(response: Response, tasks: TaskStoreDep, probe: StoreProbeDep) -> Hea
     return HealthAnswer(
         status=("unhealthy" if broker_error else "healthy" if store.is_connected else "degraded"),
         broker="disconnected" if broker_error else "connected",
+        broker_error=broker_error,
         influxdb=connection if kind.startswith("influxdb") else "embedded",
         meter_store={
             "kind": kind,
@@ -49,13 +51,13 @@ def worker_health(response: Response, services: ServicesDep) -> WorkerHealthAnsw
         broker_type="RedisBroker",
         workers=workers,
         queue_depth=services.tasks.waiting_count(),
-        message=None if workers else NO_WORKER,
+        message=None if workers else (_fault_of_redis(services) or NO_WORKER),
     )
 
 
-def _fault_of_redis(tasks: TaskStoreDep) -> str | None:
+def _fault_of_redis(services: ApiServices) -> str | None:
     try:
-        tasks.waiting_count()
+        services.redis.check()
     except EnergyForecastingError as error:
         return error.message
     return None
