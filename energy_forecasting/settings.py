@@ -56,6 +56,18 @@ class Settings(BaseSettings):
     meter_types: tuple[str, ...] = Field(
         DEFAULT_METER_TYPES, description="Meter types that the API accepts (a JSON list)"
     )
+    request_body_limit_mb: int = Field(
+        4, ge=1, le=64, description="Every other route refuses a larger body (docs/limits.md)"
+    )
+    request_body_timeout_s: float = Field(
+        30.0, gt=0, description="A body that takes longer to arrive is refused"
+    )
+    request_bodies_memory_mb: int = Field(
+        256,
+        ge=16,
+        description="Bodies above 64 KiB are refused while those being worked on hold so much "
+        "together, in each API process",
+    )
     readings_body_limit_mb: int = Field(
         16,
         ge=1,

@@ -8,6 +8,8 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 from energy_forecasting import __version__
+from energy_forecasting.api.body_guard import BodyGuard
+from energy_forecasting.api.body_limits import body_limits
 from energy_forecasting.api.error_handlers import add_error_handlers
 from energy_forecasting.api.middleware import OptionalTrailingSlash, RequestContext
 from energy_forecasting.api.readings_intake import ReadingsIntake
@@ -77,6 +79,12 @@ def create_app(services: ApiServices) -> FastAPI:
             "health": "/health/",
         }
 
+    app.add_middleware(
+        BodyGuard,
+        limit_of=body_limits(services.settings),
+        timeout_s=services.settings.request_body_timeout_s,
+        memory_mb=services.settings.request_bodies_memory_mb,
+    )
     app.add_middleware(OptionalTrailingSlash)
     app.add_middleware(RequestContext)
     return app

@@ -16,6 +16,7 @@ RETRY_AFTER_S = 1
 logger = structlog.get_logger("api.error")
 
 _HTTP_ERROR_TYPES = {400: "INVALID_REQUEST", 404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}
+_TOO_DEEP = "The body is nested too deeply."
 _BAD_REQUEST = 400  # a body that is not text, or nested beyond reason
 _UNAVAILABLE = 503
 
@@ -62,7 +63,13 @@ async def _on_invalid_request(_request: Request, error: RequestValidationError) 
     return error_response(422, "INVALID_REQUEST", message, details)
 
 
-async def _on_http_error(_request: Request, error: HTTPException) -> JSONResponse:
+async def _on_http_error(request: Request, error: HTTPException) -> JSONResponse:
+    if isinstance(error.__cause__, EnergyForecastingError):  # met while the body arrived
+        answer = await _on_our_error(request, error.__cause__)
+        answer.headers.update(error.headers or {})
+        return answer
+    if isinstance(error.__cause__, RecursionError):
+        return error_response(422, "INVALID_REQUEST", _TOO_DEEP, {"field": "body"})
     error_type = _HTTP_ERROR_TYPES.get(error.status_code, "HTTP_ERROR")
     details = {"field": "body"} if error.status_code == _BAD_REQUEST else {}
     return error_response(error.status_code, error_type, str(error.detail), details, error.headers)

@@ -10,7 +10,9 @@
     ├── Conflict               CONFLICT             409   the task has already ended
     ├── ConnectionFailed       CONNECTION_ERROR     503   InfluxDB or Redis cannot be reached
     ├── AuthenticationFailed   AUTHENTICATION_ERROR 502   the store refuses the credentials
+    ├── Overloaded             OVERLOADED           503   too much is being sent at once
     ├── DeadlineExceeded       TIMEOUT_ERROR        504   a query or training over its deadline
+    │   └── BodyTooSlow        TIMEOUT_ERROR        408   a body that does not arrive in time
     ├── NoDataFound            NO_DATA_FOUND        404   the meter has no readings
     ├── InsufficientData       INSUFFICIENT_DATA    422   too little history
     ├── DataQualityError       DATA_QUALITY_ERROR   422   constant, non-numeric, mostly missing
@@ -103,6 +105,14 @@ class ConnectionFailed(EnergyForecastingError):
     http_status = 503
 
 
+class Overloaded(EnergyForecastingError):
+    """The service is asked for more at once than it has room for."""
+
+    error_type = "OVERLOADED"
+    max_retries = 3
+    http_status = 503
+
+
 class AuthenticationFailed(EnergyForecastingError):
     """The meter store refused the credentials."""
 
@@ -116,6 +126,12 @@ class DeadlineExceeded(EnergyForecastingError):
     error_type = "TIMEOUT_ERROR"
     max_retries = 1
     http_status = 504
+
+
+class BodyTooSlow(DeadlineExceeded):
+    """The body of a request did not arrive in time."""
+
+    http_status = 408
 
 
 class NoDataFound(EnergyForecastingError):

@@ -23,6 +23,9 @@ from energy_forecasting.settings import PROJECT_DIR, Settings
 
 PREFERRED_PORT = 8000
 
+#: uvicorn's own waits for stalled clients without end.
+_HTTP_PROTOCOL = "energy_forecasting.api.impatient_http:ImpatientHttp"
+
 _READY_LIMIT_S = 90.0
 _HTTP_LIMIT_S = 5.0
 _API_STOP_LIMIT_S = 8.0
@@ -177,7 +180,7 @@ class Stack:
     def _api_program(self, port: int) -> Program:
         # A client that follows a task's events would otherwise keep the API from stopping.
         stop = ("--timeout-graceful-shutdown", "3")
-        bind = ("--host", LOOPBACK, "--port", str(port))
+        bind = ("--host", LOOPBACK, "--port", str(port), "--http", _HTTP_PROTOCOL)
         return Program(
             name="The API",
             command=(sys.executable, "-m", "uvicorn", "main_dramatiq:app", *bind, *stop),
