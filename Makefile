@@ -2,7 +2,7 @@
 # ARGS reaches the program: make run ARGS="--port 9000".
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo run test lint types unit integration e2e accuracy lock clean
+.PHONY: help install install-dev demo run test lint types unit integration e2e fuzz accuracy lock clean
 .NOTPARALLEL:
 
 # Without byte code TensorFlow takes three times as long to import.
@@ -15,6 +15,9 @@ PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3; do \
 	&& command -v "$$name" && exit; done)
 NEED_PYTHON = command -v "$(PYTHON)" > /dev/null || { echo "Python 3.11, 3.12 or 3.13 was not found (python3 is \
 	`python3 --version 2>&1`). Install one, or name it: make $@ PYTHON=/path/to/python3.11" >&2; exit 1; }
+
+# Cases that `make fuzz` sends.
+FUZZ_CASES ?= 20000
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,6 +53,10 @@ integration: install-dev ## Tests against a real Redis and real stores
 
 e2e: install-dev ## Tests that start the whole stack as an operator would
 	@exec $(BIN)/python -m pytest tests/e2e $(ARGS)
+
+fuzz: install-dev ## Some 20,000 odd requests, made from the OpenAPI document: make fuzz FUZZ_CASES=50000
+	@exec env FUZZ_CASES=$(FUZZ_CASES) $(BIN)/python -m pytest tests/integration/api/test_fuzz.py \
+		--hypothesis-profile=long $(ARGS)
 
 accuracy: ## Measure the product against its opponents: make accuracy ARGS="--data F --meta F --out F"
 	@exec $(BIN)/python benchmarks/accuracy.py $(ARGS)

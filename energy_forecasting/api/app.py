@@ -1,7 +1,9 @@
 """The application factory: routes, errors, middleware, and nothing that decides."""
 
 import contextlib
-from collections.abc import AsyncIterator
+import functools
+from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import structlog
 from fastapi import FastAPI
@@ -12,6 +14,7 @@ from energy_forecasting.api.body_guard import BodyGuard
 from energy_forecasting.api.body_limits import body_limits
 from energy_forecasting.api.error_handlers import add_error_handlers
 from energy_forecasting.api.middleware import OptionalTrailingSlash, RequestContext
+from energy_forecasting.api.openapi_links import add_links
 from energy_forecasting.api.readings_intake import ReadingsIntake
 from energy_forecasting.api.routes import forecast, health, meters, models, readings, training
 from energy_forecasting.api.schemas import ErrorAnswer
@@ -58,6 +61,8 @@ def create_app(services: ApiServices) -> FastAPI:
         redirect_slashes=False,
         responses={
             400: {"model": ErrorAnswer, "description": "The body is not text"},
+            408: {"model": ErrorAnswer, "description": "The body took too long to arrive"},
+            413: {"model": ErrorAnswer, "description": "The body is larger than the limit"},
             422: {"model": ErrorAnswer, "description": "The request is not valid"},
             503: {"model": ErrorAnswer, "description": "Redis or the meter store is away"},
         },
@@ -79,6 +84,7 @@ def create_app(services: ApiServices) -> FastAPI:
             "health": "/health/",
         }
 
+    app.openapi = _with_links(app.openapi)  # type: ignore[method-assign]  # as FastAPI documents
     app.add_middleware(
         BodyGuard,
         limit_of=body_limits(services.settings),
@@ -88,3 +94,11 @@ def create_app(services: ApiServices) -> FastAPI:
     app.add_middleware(OptionalTrailingSlash)
     app.add_middleware(RequestContext)
     return app
+
+
+def _with_links(make: Callable[[], dict[str, Any]]) -> Callable[[], dict[str, Any]]:
+    @functools.cache
+    def linked() -> dict[str, Any]:
+        return add_links(make())
+
+    return linked

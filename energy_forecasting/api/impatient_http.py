@@ -57,12 +57,14 @@ class ImpatientHttp(H11Protocol):
     def resume_writing(self) -> None:
         """Go on: the client has taken enough."""
         super().resume_writing()
-        self._full = _ended(self._full)
+        _end(self._full)
+        self._full = None
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait for nothing any more."""
-        self._stall = _ended(self._stall)
-        self._full = _ended(self._full)
+        for timer in (self._stall, self._full):
+            _end(timer)
+        self._stall = self._full = None
         super().connection_lost(exc)
 
     def timeout_keep_alive_handler(self) -> None:
@@ -75,7 +77,8 @@ class ImpatientHttp(H11Protocol):
         owed, limit_s = self._owed()
         if owed == self._stall_reason:
             return
-        self._stall = _ended(self._stall)
+        _end(self._stall)
+        self._stall = None
         self._stall_reason = owed
         if owed is not None:
             self._stall = self.loop.call_later(limit_s, self.transport.abort)
@@ -95,6 +98,6 @@ class ImpatientHttp(H11Protocol):
         return self.cycle is not None and self.cycle.response_complete
 
 
-def _ended(timer: asyncio.TimerHandle | None) -> None:
+def _end(timer: asyncio.TimerHandle | None) -> None:
     if timer is not None:
         timer.cancel()

@@ -104,7 +104,10 @@ class Folds(CardPart):
     others are dealt to the folds in turn, and a member did not learn from the fold it left out.
     """
 
-    until: datetime = Field(description="Hour after the last one learnt, on the local wall clock")
+    until: datetime = Field(
+        description="Hour after the last one learnt, on the local wall clock",
+        json_schema_extra={"format": "date-time-local"},  # it has no offset
+    )
     block_hours: int
     blocks_for_all: int = Field(description="Latest blocks, which taught every member")
     count: int = Field(description="Folds to which the other blocks are dealt")
