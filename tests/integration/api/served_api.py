@@ -1,5 +1,6 @@
 """The API behind a real uvicorn on loopback, as an operator starts it, for raw sockets."""
 
+import json
 import os
 import socket
 import subprocess
@@ -7,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import httpx
 import psutil
@@ -33,20 +35,6 @@ class ServedApi:
         connection.connect((LOOPBACK, self.port))
         return connection
 
-    def say(self, *parts: bytes) -> bytes:
-        """Send bytes over a connection of their own and return what comes until its end.
-
-        The sending side is closed after them, so the server knows that nothing follows.
-        """
-        with self.connect() as connection:
-            try:
-                for part in parts:
-                    connection.sendall(part)
-                connection.shutdown(socket.SHUT_WR)
-            except (BrokenPipeError, ConnectionResetError):
-                pass  # it has heard enough; what it said is still there
-            return everything_from(connection)
-
     def is_healthy(self) -> bool:
         try:
             answer = httpx.get(f"http://{LOOPBACK}:{self.port}/health/", timeout=5, trust_env=False)
@@ -58,15 +46,46 @@ class ServedApi:
         return float(self.process.memory_info().rss) / 2**20
 
 
-def everything_from(connection: socket.socket) -> bytes:
-    """Return what comes until the connection ends, in good order or not."""
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """One answer as it came."""
+
+    status: int
+    headers: str
+    body: bytes
+
+    @property
+    def error(self) -> dict[str, Any]:
+        told = json.loads(self.body)
+        assert told["detail"] == told["error"]["message"]
+        return dict(told["error"])
+
+
+def answer_on(connection: socket.socket) -> Answer:
+    """Wait for one answer with a ``Content-Length``.
+
+    Raises:
+        EOFError: the connection ended without one.
+    """
     got = bytearray()
+    while b"\r\n\r\n" not in got:
+        got += _part(connection)
+    head, _, body = bytes(got).partition(b"\r\n\r\n")
+    headers = head.decode("latin-1").lower()
+    length = int(headers.partition("content-length:")[2].split("\r\n")[0])
+    while len(body) < length:
+        body += _part(connection)
+    return Answer(status=int(head[9:12]), headers=headers, body=body[:length])
+
+
+def _part(connection: socket.socket) -> bytes:
     try:
-        while part := connection.recv(RECEIVED_BYTES):
-            got += part
+        part = connection.recv(RECEIVED_BYTES)
     except ConnectionResetError:
-        pass
-    return bytes(got)
+        part = b""
+    if not part:
+        raise EOFError
+    return part
 
 
 @contextmanager

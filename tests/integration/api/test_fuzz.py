@@ -15,7 +15,7 @@ from energy_forecasting.launcher.ports import LOOPBACK
 from tests.conftest import RealRedis, _free_port
 from tests.integration.api.conftest import WATER
 from tests.integration.api.fuzzing import Fuzzer, copy_missing
-from tests.integration.api.served_api import ServedApi, served_api
+from tests.integration.api.served_api import served_api
 
 pytestmark = [pytest.mark.redis, pytest.mark.tensorflow]
 
