@@ -64,7 +64,10 @@ def create_app(services: ApiServices) -> FastAPI:
             408: {"model": ErrorAnswer, "description": "The body took too long to arrive"},
             413: {"model": ErrorAnswer, "description": "The body is larger than the limit"},
             422: {"model": ErrorAnswer, "description": "The request is not valid"},
+            502: {"model": ErrorAnswer, "description": "Redis or the meter store refuses us"},
             503: {"model": ErrorAnswer, "description": "Redis or the meter store is away"},
+            504: {"model": ErrorAnswer, "description": "The meter store took too long"},
+            507: {"model": ErrorAnswer, "description": "A model or meter file cannot be used"},
         },
     )
     app.state.services = services

@@ -9,7 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from energy_forecasting.domain.errors import EnergyForecastingError
+from energy_forecasting.domain.errors import EnergyForecastingError, StorageFailed
 
 RETRY_AFTER_S = 1
 
@@ -26,6 +26,7 @@ def add_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(EnergyForecastingError, _on_our_error)  # type: ignore[arg-type]
     app.add_exception_handler(RequestValidationError, _on_invalid_request)  # type: ignore[arg-type]
     app.add_exception_handler(HTTPException, _on_http_error)  # type: ignore[arg-type]
+    app.add_exception_handler(OSError, _on_file_fault)  # type: ignore[arg-type]
     app.add_exception_handler(Exception, _on_bug)
 
 
@@ -73,6 +74,16 @@ async def _on_http_error(request: Request, error: HTTPException) -> JSONResponse
     error_type = _HTTP_ERROR_TYPES.get(error.status_code, "HTTP_ERROR")
     details = {"field": "body"} if error.status_code == _BAD_REQUEST else {}
     return error_response(error.status_code, error_type, str(error.detail), details, error.headers)
+
+
+async def _on_file_fault(request: Request, error: OSError) -> JSONResponse:
+    # Wherever a folder may be unreadable: that is for the operator, and no bug. Without the path.
+    logger.error("A file cannot be used", path=request.url.path, exc_info=error)
+    fault = StorageFailed(
+        f"A file or folder of the service cannot be used: {error.strerror or 'unknown reason'}. "
+        "Check MODEL_STORE, its permissions and the disk; the log has the place."
+    )
+    return await _on_our_error(request, fault)
 
 
 async def _on_bug(request: Request, error: Exception) -> JSONResponse:

@@ -23,6 +23,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
+import structlog
+
 from energy_forecasting.domain.errors import Conflict, InvalidRequest, NotFound, StorageFailed
 from energy_forecasting.domain.meters import Meter
 from energy_forecasting.domain.model_card import ModelCard
@@ -32,6 +34,9 @@ INCOMING = ".incoming"
 SUFFIX = ".h5"
 #: An incoming file that old belongs to a process that died.
 ABANDONED_S = 24 * 3600.0
+
+
+logger = structlog.get_logger("registry.models")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -179,9 +184,15 @@ class ModelRegistry:
         return cards
 
     def champions(self) -> list[ModelCard]:
-        """Return the card of every meter's champion, by type and id."""
-        paths = sorted(self.root.glob(f"[!.]*/*{SUFFIX}"))
-        return [read_card(path) for path in paths if path.is_file()]
+        """Return the card of every meter's champion that can be read, by type and id."""
+        cards = []
+        for path in sorted(self.root.glob(f"[!.]*/*{SUFFIX}")):
+            if path.is_file():
+                try:
+                    cards.append(read_card(path))
+                except StorageFailed as damaged:  # it must not hide the others
+                    logger.warning("A model is left out of the list", reason=damaged.message)
+        return cards
 
     def meters(self) -> list[Meter]:
         """Return the meters that have a champion, by type and id; no file is opened."""

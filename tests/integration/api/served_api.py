@@ -62,7 +62,7 @@ class Answer:
 
 
 def answer_on(connection: socket.socket) -> Answer:
-    """Wait for one answer with a ``Content-Length``.
+    """Wait for one answer, which ends by its ``Content-Length`` or with the connection.
 
     Raises:
         EOFError: the connection ended without one.
@@ -72,10 +72,14 @@ def answer_on(connection: socket.socket) -> Answer:
         got += _part(connection)
     head, _, body = bytes(got).partition(b"\r\n\r\n")
     headers = head.decode("latin-1").lower()
-    length = int(headers.partition("content-length:")[2].split("\r\n")[0])
-    while len(body) < length:
-        body += _part(connection)
-    return Answer(status=int(head[9:12]), headers=headers, body=body[:length])
+    length = headers.partition("content-length:")[2].split("\r\n")[0].strip()
+    try:
+        while not length or len(body) < int(length):
+            body += _part(connection)
+    except EOFError:
+        if length:
+            raise
+    return Answer(status=int(head[9:12]), headers=headers, body=body[: int(length or len(body))])
 
 
 def _part(connection: socket.socket) -> bytes:
