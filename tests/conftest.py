@@ -63,6 +63,14 @@ def wait_until(condition: Callable[[], bool], *, within_s: float) -> None:
         time.sleep(0.02)
 
 
+@pytest.fixture(autouse=True)
+def no_keys_of_the_developer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Let no test, nor a program that it starts, ask for the keys in config/."""
+    monkeypatch.setenv("API_KEYS", str(tmp_path / "api_keys.json"))
+    for name in ("REQUIRE_API_KEY", "TRAININGS_PER_HOUR", "ENERGY_FORECASTING_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+
+
 @pytest.fixture(scope="session")
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealRedis]:
     try:

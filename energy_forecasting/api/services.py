@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from energy_forecasting.access.key_ring import KeyRing
 from energy_forecasting.domain.quality import QualityLimits
 from energy_forecasting.meters.store import MeterStore
 from energy_forecasting.registry.base_registry import BaseRegistry
@@ -9,6 +10,7 @@ from energy_forecasting.registry.model_registry import ModelRegistry
 from energy_forecasting.settings import Settings
 from energy_forecasting.tasks.admission import AdmissionDesk
 from energy_forecasting.tasks.task_store import TaskStore
+from energy_forecasting.tasks.training_allowance import TrainingAllowance
 from energy_forecasting.tasks.workers import WorkerRegistry
 
 
@@ -24,3 +26,5 @@ class ApiServices:
     models: ModelRegistry
     limits: QualityLimits
     bases: BaseRegistry
+    keys: KeyRing
+    allowance: TrainingAllowance

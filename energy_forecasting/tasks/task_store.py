@@ -139,6 +139,12 @@ class TaskStore:
             )
         return TaskRecord.from_hash(task_id, fields)
 
+    def has_open_task(self, meter: Meter) -> bool:
+        """Tell whether ``admit`` would return a task that is there already."""
+        with redis_faults_translated(self._url):
+            live = f"{PREFIX}live:{meter.meter_type}:{meter.meter_id}"
+            return bool(self._client.exists(live))
+
     def find(
         self,
         *,

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Query
 
 from energy_forecasting.api.deps import ServicesDep, TaskStoreDep, base_of_type, known_meter
 from energy_forecasting.api.schemas import (
+    RATE_LIMITED,
     UNKNOWN,
     BaseRequest,
     ErrorAnswer,
@@ -14,6 +15,7 @@ from energy_forecasting.api.schemas import (
     TrainRequest,
 )
 from energy_forecasting.api.services import ApiServices
+from energy_forecasting.api.training_budget import TrainingBudgetDep
 from energy_forecasting.domain.meters import Meter
 from energy_forecasting.domain.stages import STAGE_MESSAGE, Stage
 from energy_forecasting.tasks.record import TaskRecord
@@ -22,8 +24,8 @@ from energy_forecasting.tasks.task_store import Admission
 router = APIRouter(prefix="/trainmodel", tags=["training"])
 
 
-@router.post("/", summary="Queue a training")
-def train(request: TrainRequest, services: ServicesDep) -> TrainAnswer:
+@router.post("/", summary="Queue a training", responses=RATE_LIMITED)
+def train(request: TrainRequest, services: ServicesDep, budget: TrainingBudgetDep) -> TrainAnswer:
     """Queue a training of one meter.
 
     A meter has one open task at a time: while it is queued or running, the same task comes back
@@ -32,13 +34,20 @@ def train(request: TrainRequest, services: ServicesDep) -> TrainAnswer:
     meter = known_meter(request.meter_type, request.meter_id, services)
     tuning = request.tuning
     max_trials = tuning.max_trials if tuning else services.settings.tuning_max_trials
-    return _answer(
-        services.desk.admit(meter, max_trials=max_trials, force=request.force), meter, services
+    admission = budget.spend(
+        meter,
+        lambda: services.desk.admit(meter, max_trials=max_trials, force=request.force),
+        force=request.force,
     )
+    return _answer(admission, meter, services)
 
 
-@router.post("/base", summary="Queue the learning of a base for young meters")
-def learn_base(request: BaseRequest, services: ServicesDep) -> TrainAnswer:
+@router.post(
+    "/base", summary="Queue the learning of a base for young meters", responses=RATE_LIMITED
+)
+def learn_base(
+    request: BaseRequest, services: ServicesDep, budget: TrainingBudgetDep
+) -> TrainAnswer:
     """Learn from the store's meters of a type what helps the young ones among them.
 
     At most BASE_MAX_METERS meters with at least eight weeks of history are read. Trainings of
@@ -46,7 +55,8 @@ def learn_base(request: BaseRequest, services: ServicesDep) -> TrainAnswer:
     time; its record's `meter_id` is `_base`. Temperature is not used.
     """
     base = base_of_type(request.meter_type, services)
-    return _answer(services.desk.admit(base, max_trials=0), base, services)
+    admission = budget.spend(base, lambda: services.desk.admit(base, max_trials=0))
+    return _answer(admission, base, services)
 
 
 def _answer(admission: Admission, meter: Meter, services: ApiServices) -> TrainAnswer:
