@@ -31,7 +31,7 @@ class RealRedis:
     def __init__(self, binary: Path, folder: Path) -> None:
         self._binary = binary
         self._folder = folder
-        self.port = _free_port()
+        self.port = free_loopback_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self._server: subprocess.Popen[bytes] | None = None
 
@@ -137,7 +137,7 @@ def influx_database(influx_server: InfluxServer) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def free_port() -> int:
     """Return a loopback port that nobody listens on."""
-    return _free_port()
+    return free_loopback_port()
 
 
 def _answers(client: redis.Redis) -> bool:
@@ -147,7 +147,8 @@ def _answers(client: redis.Redis) -> bool:
         return False
 
 
-def _free_port() -> int:
+def free_loopback_port() -> int:
+    """Return a loopback port that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
