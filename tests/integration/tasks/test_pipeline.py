@@ -31,6 +31,7 @@ from energy_forecasting.tasks.record import TaskRecord
 from energy_forecasting.tasks.redis_client import api_redis
 from energy_forecasting.tasks.task_store import TaskStore
 from energy_forecasting.tasks.trainer_process import BaseJob, TrainingJob
+from energy_forecasting.tasks.wish import Wish
 from energy_forecasting.tasks.workers import WorkerHeart, WorkerRegistry
 from tests.model_cards import METER, card, gate_report, write_artifact
 
@@ -106,12 +107,16 @@ class World:
         self.must_stop = False
         self.pipeline = TrainingPipeline(
             store=self.store,
-            queue=TrainingQueue(self.broker, self.store, url=url),
+            queue=TrainingQueue(self.broker, url=url),
             meters=meters,
             trainers=self.trainers,  # type: ignore[arg-type]
             registry=self.models,
             heart=WorkerHeart(
-                WorkerRegistry(self.client, url=url), self.store, version="1", trainer_pids=list
+                WorkerRegistry(self.client, url=url),
+                self.store,
+                version="1",
+                threads=1,
+                trainer_pids=list,
             ),
             base_builder=BaseBuilder(
                 meters=meters,
@@ -122,12 +127,13 @@ class World:
                 max_meters=4,
             ),
             history_days=730,
+            deadline_s=60.0,
             limits=limits,
             must_stop=lambda: self.must_stop,
         )
 
     def train(self, meter: Meter = METER) -> TaskRecord:
-        task_id = self.store.admit(meter, {"max_trials": 0}).task_id
+        task_id = self.store.admit(meter, Wish()).task_id
         return self.run(task_id)
 
     def run(self, task_id: str) -> TaskRecord:
@@ -293,7 +299,7 @@ def test_a_bug_is_a_training_error_that_hides_its_inside(world: World) -> None:
 
 
 def test_a_task_cancelled_while_it_trains_publishes_nothing(world: World) -> None:
-    task_id = world.store.admit(METER, {}).task_id
+    task_id = world.store.admit(METER, Wish()).task_id
 
     def cancel() -> None:
         world.store.cancel(task_id)
@@ -308,7 +314,7 @@ def test_a_task_cancelled_while_it_trains_publishes_nothing(world: World) -> Non
 def test_a_task_cancelled_while_it_is_saved_takes_its_model_back(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    task_id = world.store.admit(METER, {}).task_id
+    task_id = world.store.admit(METER, Wish()).task_id
     publish = world.models.publish
 
     def publish_then_cancel(incoming: Path, made: ModelCard, *, promote: bool) -> object:
@@ -398,7 +404,7 @@ def test_a_task_cancelled_while_its_refused_model_is_saved_leaves_no_version(
     world.train()
     world.trainers.version = "v2"
     world.trainers.gate = gate_report("v1", promoted=False)
-    task_id = world.store.admit(METER, {}).task_id
+    task_id = world.store.admit(METER, Wish()).task_id
     publish = world.models.publish
 
     def publish_then_cancel(incoming: Path, made: ModelCard, *, promote: bool) -> object:
@@ -459,7 +465,7 @@ def test_a_history_beyond_a_limit_is_refused_with_the_report(
 
 
 def test_a_stopping_worker_returns_its_task_to_the_queue(world: World) -> None:
-    task_id = world.store.admit(METER, {}).task_id
+    task_id = world.store.admit(METER, Wish()).task_id
 
     def stop() -> None:
         world.must_stop = True
@@ -563,7 +569,7 @@ def test_a_base_cancelled_while_it_is_saved_leaves_the_one_before(
     world.train(GAS_BASE)
     before = world.bases.card("gas").version
     # When another is cancelled after it was published
-    task_id = world.store.admit(GAS_BASE, {}).task_id
+    task_id = world.store.admit(GAS_BASE, Wish()).task_id
     publish = world.bases.publish
 
     def publish_then_cancel(incoming: Path, meter_type: str) -> object:
@@ -583,7 +589,7 @@ def test_a_base_cancelled_while_it_is_learnt_is_not_published(
     world: World, gas_meters: InMemoryMeterStore
 ) -> None:
     del gas_meters
-    task_id = world.store.admit(GAS_BASE, {}).task_id
+    task_id = world.store.admit(GAS_BASE, Wish()).task_id
 
     def cancel() -> None:
         world.store.cancel(task_id)
