@@ -1,5 +1,6 @@
 """The pipeline over a real Redis and a real registry; the trainer is replaced by a quick one."""
 
+import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -24,11 +25,13 @@ from energy_forecasting.meters.memory import InMemoryMeterStore
 from energy_forecasting.meters.store import StoreStatus
 from energy_forecasting.registry.base_registry import BaseRegistry, read_base, write_base
 from energy_forecasting.registry.model_registry import ModelRegistry
+from energy_forecasting.tasks import workers
 from energy_forecasting.tasks.base_building import BaseBuilder
 from energy_forecasting.tasks.pipeline import TrainingPipeline
 from energy_forecasting.tasks.queue import TrainingQueue, redis_broker
 from energy_forecasting.tasks.record import TaskRecord
 from energy_forecasting.tasks.redis_client import api_redis
+from energy_forecasting.tasks.task_keys import LEASES
 from energy_forecasting.tasks.task_store import TaskStore
 from energy_forecasting.tasks.trainer_process import BaseJob, TrainingJob
 from energy_forecasting.tasks.wish import Wish
@@ -105,19 +108,20 @@ class World:
         self.models = ModelRegistry(models, versions_kept=3)
         self.bases = BaseRegistry(models)
         self.must_stop = False
+        self.heart = WorkerHeart(
+            WorkerRegistry(self.client, url=url),
+            self.store,
+            version="1",
+            threads=1,
+            trainer_pids=list,
+        )
         self.pipeline = TrainingPipeline(
             store=self.store,
             queue=TrainingQueue(self.broker, url=url),
             meters=meters,
             trainers=self.trainers,  # type: ignore[arg-type]
             registry=self.models,
-            heart=WorkerHeart(
-                WorkerRegistry(self.client, url=url),
-                self.store,
-                version="1",
-                threads=1,
-                trainer_pids=list,
-            ),
+            heart=self.heart,
             base_builder=BaseBuilder(
                 meters=meters,
                 trainers=self.trainers,  # type: ignore[arg-type]
@@ -127,7 +131,7 @@ class World:
                 max_meters=4,
             ),
             history_days=730,
-            deadline_s=60.0,
+            deadline_s=900.0,
             limits=limits,
             must_stop=lambda: self.must_stop,
         )
@@ -296,6 +300,78 @@ def test_a_bug_is_a_training_error_that_hides_its_inside(world: World) -> None:
     assert record.error_details is not None
     assert record.error_details["type"] == "TRAINING_ERROR"
     assert "secret detail" not in str(record.error)
+
+
+def test_a_training_over_its_deadline_is_tried_once_more_and_then_fails(world: World) -> None:
+    task_id = world.store.admit(METER, Wish(deadline_s=1.0)).task_id
+    world.trainers.before_return = lambda: time.sleep(1.1)
+
+    first = world.run(task_id)
+    second = world.run(task_id)
+
+    assert (first.status, first.attempt) == (Stage.PENDING, 2)
+    assert "longer than 1 s" in first.message
+    assert second.status is Stage.FAILED
+    assert second.error_details is not None
+    assert second.error_details["type"] == "TIMEOUT_ERROR"
+    assert world.models.champions() == []
+
+
+def test_an_attempt_that_is_stuck_beyond_its_deadline_is_ended_by_the_heart(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a run whose thread cannot look at the clock
+    monkeypatch.setattr(workers, "STUCK_AFTER_S", 0.0)
+    task_id = world.store.admit(METER, Wish(deadline_s=1.0)).task_id
+    seen: list[TaskRecord] = []
+
+    def be_stuck() -> None:
+        time.sleep(0.2)
+        world.heart._renew_leases()
+        seen.append(world.store.get(task_id))
+
+    world.trainers.before_return = be_stuck
+    # When
+    record = world.run(task_id)
+    # Then the record had gone back to the queue while the thread was still stuck
+    assert (seen[0].status, seen[0].attempt) == (Stage.PENDING, 2)
+    assert (record.status, record.attempt) == (Stage.PENDING, 2)
+    assert world.models.champions() == []
+
+
+def test_a_training_outlives_a_redis_that_is_away_while_it_reports(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: object) -> None:
+        raise ConnectionFailed("Redis is away.")
+
+    monkeypatch.setattr(world.store, "report_training", away)
+
+    assert world.train().status is Stage.SUCCESS
+
+
+def test_a_model_that_a_lost_attempt_has_published_is_gone_once_the_task_has_ended(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a worker that dies between the publication and the success
+    task_id = world.store.admit(METER, Wish()).task_id
+
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(world.store, "succeed", die)
+    with pytest.raises(KeyboardInterrupt):
+        world.run(task_id)
+    assert world.models.champion(METER).version == "v1"
+    world.client.zadd(LEASES, {task_id: 1})
+    assert world.store.release_lost(task_id, max_losses=3) is not None
+    monkeypatch.undo()
+    # When another attempt succeeds
+    world.trainers.version = "v2"
+    record = world.run(task_id)
+    # Then
+    assert record.status is Stage.SUCCESS
+    assert [card.version for card in world.models.versions(METER)] == ["v2"]
 
 
 def test_a_task_cancelled_while_it_trains_publishes_nothing(world: World) -> None:
