@@ -326,7 +326,7 @@ def test_an_attempt_that_is_stuck_beyond_its_deadline_is_ended_by_the_heart(
     seen: list[TaskRecord] = []
 
     def be_stuck() -> None:
-        time.sleep(0.2)
+        time.sleep(1.1)
         world.heart._renew_leases()
         seen.append(world.store.get(task_id))
 
