@@ -22,12 +22,9 @@ from dramatiq.errors import ConnectionClosed
 class LeasingBroker(RedisBroker):
     """A ``RedisBroker`` with a record of the messages in this process."""
 
-    @property
-    def held(self) -> "HeldMessages":
-        """What this process holds; made on first use, as Dramatiq sets the broker up itself."""
-        if "_held" not in self.__dict__:
-            self._held = HeldMessages()
-        return self._held
+    def __init__(self, *, client: redis.Redis, **options: object) -> None:
+        super().__init__(client=client, **options)
+        self.held = HeldMessages()
 
     @property
     def consumer_class(self) -> type["_LeasingConsumer"]:

@@ -29,7 +29,7 @@ _PIPELINE_CALLS = 500
 
 def redis_broker(client: redis.Redis, middleware: Sequence[Middleware] = ()) -> LeasingBroker:
     """Return a broker on the client; the client must not decode responses."""
-    broker = LeasingBroker(  # type: ignore[no-untyped-call]
+    broker = LeasingBroker(
         client=client,
         middleware=list(middleware),
         heartbeat_timeout=HEARTBEAT_TIMEOUT_MS,
