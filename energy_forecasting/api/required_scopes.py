@@ -28,6 +28,7 @@ REQUIRED_SCOPES: Mapping[tuple[str, str], Scope] = {
     ("POST", "/trainmodel/base"): Scope.ADMIN,
     ("POST", "/trainmodel/batch"): Scope.TRAIN,
     ("GET", "/trainmodel/batch/{batch_id}"): Scope.READ,
+    ("GET", "/trainmodel/batch/{batch_id}/tasks"): Scope.READ,
     ("DELETE", "/trainmodel/batch/{batch_id}"): Scope.TRAIN,
     ("GET", "/trainmodel/dead-letters"): Scope.READ,
     ("POST", "/trainmodel/dead-letters/replay"): Scope.ADMIN,

@@ -4,8 +4,8 @@ A limit by address is one for a client behind a proxy only where uvicorn trusts 
 ``X-Forwarded-For``; else all of them share the proxy's.
 """
 
-from collections.abc import Callable
-from typing import Annotated
+from collections.abc import Callable, Sequence
+from typing import Annotated, TypeVar
 
 from fastapi import Depends, Request
 
@@ -14,10 +14,13 @@ from energy_forecasting.api.deps import KeyDep, ServicesDep
 from energy_forecasting.api.services import ApiServices
 from energy_forecasting.domain.errors import RateLimited
 from energy_forecasting.domain.meters import Meter
+from energy_forecasting.tasks.admission import BatchAdmission
 from energy_forecasting.tasks.task_store import Admission
 from energy_forecasting.tasks.training_allowance import Reservation
 
 UNLIMITED = 0
+
+Asked = TypeVar("Asked")
 
 
 class TrainingBudget:
@@ -37,30 +40,50 @@ class TrainingBudget:
         Raises:
             RateLimited: there is none left, and the meter has no open task to come back.
         """
-        reservation = self.reserve(1)
+        reservation = self._reserve(1)
         if not reservation.granted and (force or not self._services.tasks.has_open_task(meter)):
-            raise self.exhausted(reservation)
+            raise self._exhausted(reservation)
         started = 0
         try:
             admission = admit()
             started = 0 if admission.deduplicated else 1
         finally:
-            self.settle(reservation, started=started)
+            self._settle(reservation, started=started)
         return admission
 
-    def reserve(self, wanted: int) -> Reservation:
-        """Reserve trainings: as many of those wanted as there are left."""
+    def spend_batch(
+        self, asked: Sequence[Asked], admit: Callable[[Sequence[Asked]], BatchAdmission]
+    ) -> tuple[BatchAdmission, RateLimited | None]:
+        """Admit the first of the trainings asked for, as many as there are left.
+
+        Returns:
+            What was admitted, and why the others, behind it in the order asked for, were not.
+
+        Raises:
+            RateLimited: there is none left.
+        """
+        reservation = self._reserve(len(asked))
+        if not reservation.granted:
+            raise self._exhausted(reservation)
+        started = 0
+        try:
+            admitted = admit(asked[: reservation.granted])
+            started = sum(not each.deduplicated for each in admitted.admissions)
+        finally:
+            self._settle(reservation, started=started)
+        is_whole = reservation.granted == len(asked)
+        return admitted, None if is_whole else self._exhausted(reservation)
+
+    def _reserve(self, wanted: int) -> Reservation:
         if self._per_hour == UNLIMITED:
             return Reservation(caller=self._caller, granted=wanted, minute=0, retry_after_s=0)
         return self._services.allowance.reserve(self._caller, wanted, per_hour=self._per_hour)
 
-    def settle(self, reservation: Reservation, *, started: int) -> None:
-        """Give back what was reserved and not started."""
+    def _settle(self, reservation: Reservation, *, started: int) -> None:
         if self._per_hour != UNLIMITED:
             self._services.allowance.settle(reservation, started=started)
 
-    def exhausted(self, reservation: Reservation) -> RateLimited:
-        """Return the error that says when the next training is free."""
+    def _exhausted(self, reservation: Reservation) -> RateLimited:
         return RateLimited(
             f"{self._per_hour} trainings per hour are allowed and used up; try again in "
             f"{reservation.retry_after_s} s.",

@@ -16,9 +16,7 @@ import redis
 
 from energy_forecasting.domain.errors import EnergyForecastingError
 from energy_forecasting.tasks.redis_client import redis_faults_translated
-from energy_forecasting.tasks.task_store import PREFIX
-
-STARTED_PREFIX = f"{PREFIX}trainings_started:"
+from energy_forecasting.tasks.task_keys import STARTED_PREFIX
 
 _SCRIPT = Path(__file__).with_suffix(".lua").read_text(encoding="utf-8")
 

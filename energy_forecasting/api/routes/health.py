@@ -23,6 +23,7 @@ from energy_forecasting.api.schemas import (
     WorkerHealthSummary,
 )
 from energy_forecasting.domain.errors import EnergyForecastingError
+from energy_forecasting.tasks.lanes import Lane
 
 router = APIRouter(prefix="/health", tags=["health"])
 
@@ -73,7 +74,6 @@ def worker_health(
     authentication = _authentication(keys)
     try:
         workers = services.workers.living()
-        waiting = services.tasks.waiting_count()
     except EnergyForecastingError:
         if key is None and authentication == "on":  # the error names the server
             response.status_code = UNAVAILABLE
@@ -89,7 +89,10 @@ def worker_health(
         authentication=authentication,
         broker_type="RedisBroker",
         workers=workers,
-        queue_depth=waiting,
+        queue_depth=services.tasks.waiting_count(),
+        queue_depth_by_lane={lane: services.tasks.waiting_count(lane) for lane in Lane},
+        dead_letters=services.dead_letters.count(),
+        reconciled=services.mendings(),
         message=None if workers else NO_WORKER,
     )
 

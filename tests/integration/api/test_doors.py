@@ -478,3 +478,28 @@ def test_without_redis_a_limited_training_is_unavailable_and_a_wrong_key_still_4
         assert answer.status_code == 503
         assert error_of(answer)["type"] == "CONNECTION_ERROR"
         assert api.get("/trainmodel/", headers=bearer(WRONG)).status_code == 401
+
+
+def test_a_batch_starts_as_many_as_are_left_and_tells_of_the_others(
+    api: TestClient, key_file: KeyFile
+) -> None:
+    # Given
+    text = added(key_file, Scope.TRAIN, per_hour=3)[1]
+    asked = {"meters": [meter(1), {"meter_id": "/", "meter_type": "gas"}, meter(2), meter(3)]}
+    api.post("/trainmodel/", json=meter(1), headers=bearer(text))  # two are left
+    # When
+    batch = api.post("/trainmodel/batch", json=asked, headers=bearer(text)).json()
+    # Then the open task was granted one of them and has given it back
+    assert [(task["meter_id"], "task_id" in task) for task in batch["tasks"]] == [
+        ("hall_1", True),
+        ("/", False),
+        ("hall_2", True),
+        ("hall_3", False),
+    ]
+    assert (batch["accepted"], batch["deduplicated"], batch["rejected"]) == (2, 1, 2)
+    assert batch["tasks"][3]["error"]["type"] == "RATE_LIMITED"
+    assert batch["tasks"][3]["error"]["details"]["retry_after_s"] > 0
+    again = api.post("/trainmodel/batch", json={"meters": [meter(3)]}, headers=bearer(text))
+    assert again.json()["accepted"] == 1
+    none_left = api.post("/trainmodel/batch", json={"meters": [meter(4)]}, headers=bearer(text))
+    assert none_left.status_code == 429

@@ -8,7 +8,8 @@ import redis
 
 from energy_forecasting.domain.errors import ConnectionFailed
 from energy_forecasting.tasks.redis_client import api_redis
-from energy_forecasting.tasks.training_allowance import STARTED_PREFIX, TrainingAllowance
+from energy_forecasting.tasks.task_keys import STARTED_PREFIX
+from energy_forecasting.tasks.training_allowance import TrainingAllowance
 
 pytestmark = pytest.mark.redis
 
