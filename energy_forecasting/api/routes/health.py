@@ -32,7 +32,9 @@ NO_WORKER = "No worker lives; start one with: python dramatiq_worker.py"
 
 
 @router.get(
-    "/", summary="Is the service healthy?", responses={UNAVAILABLE: {"model": HealthAnswer}}
+    "/",
+    summary="Is the service healthy?",
+    responses={UNAVAILABLE: {"model": HealthAnswer | HealthSummary}},
 )
 def health(
     response: Response, tasks: TaskStoreDep, probe: StoreProbeDep, key: KeyDep, keys: KeyRingDep
@@ -66,7 +68,11 @@ def health(
     )
 
 
-@router.get("/worker", summary="Who works?", responses={UNAVAILABLE: {"model": WorkerHealthAnswer}})
+@router.get(
+    "/worker",
+    summary="Who works?",
+    responses={UNAVAILABLE: {"model": WorkerHealthAnswer | WorkerHealthSummary}},
+)
 def worker_health(
     response: Response, services: ServicesDep, key: KeyDep, keys: KeyRingDep
 ) -> WorkerHealthAnswer | WorkerHealthSummary:
