@@ -6,18 +6,31 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import structlog
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
+from fastapi.middleware.cors import CORSMiddleware
 from fastapi_offline import FastAPIOffline
 
 from energy_forecasting import __version__
 from energy_forecasting.api.body_guard import BodyGuard
 from energy_forecasting.api.body_limits import body_limits
+from energy_forecasting.api.documented_access import KEY_SCHEMES, document_scopes
+from energy_forecasting.api.doorkeeper import API_KEY_HEADER, Doorkeeper
 from energy_forecasting.api.error_handlers import add_error_handlers
 from energy_forecasting.api.middleware import OptionalTrailingSlash, RequestContext
 from energy_forecasting.api.openapi_links import add_links
 from energy_forecasting.api.readings_intake import ReadingsIntake
-from energy_forecasting.api.routes import forecast, health, meters, models, readings, training
+from energy_forecasting.api.routes import (
+    batches,
+    dead_letters,
+    forecast,
+    health,
+    meters,
+    models,
+    readings,
+    training,
+)
 from energy_forecasting.api.schemas import ErrorAnswer
+from energy_forecasting.api.security_headers import SecurityHeaders
 from energy_forecasting.api.services import ApiServices
 from energy_forecasting.api.store_probe import StoreProbe
 from energy_forecasting.serving.forecast_service import ForecastService
@@ -29,6 +42,9 @@ Trains, tunes and calibrates a forecaster for every utility meter.
 2. `GET /trainmodel/status/{task_id}` tells stage and progress until `SUCCESS`, `FAILED` or
    `CANCELLED`.
 3. `POST /forecast/` answers with the hours ahead: median and quantiles.
+
+`POST /trainmodel/batch` queues trainings of many meters at once; single requests do not wait behind
+them. `GET /trainmodel/dead-letters` lists failed trainings, which can be tried again.
 
 Readings come from the meter store; `POST /meters/{meter_type}/{meter_id}/readings` writes new ones
 into it, as JSON or CSV.
@@ -48,6 +64,7 @@ def create_app(services: ApiServices) -> FastAPI:
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         logger.info("API started", version=__version__)
+        services.keys.announce()
         yield
         app.state.store_probe.close()
         services.meters.close()
@@ -59,7 +76,13 @@ def create_app(services: ApiServices) -> FastAPI:
         description=DESCRIPTION,
         lifespan=lifespan,
         redirect_slashes=False,
+        dependencies=[Depends(scheme) for scheme in KEY_SCHEMES],
         responses={
+            401: {
+                "model": ErrorAnswer,
+                "description": "A valid API key is asked for",
+            },
+            403: {"model": ErrorAnswer, "description": "The key's scope does not reach so far"},
             400: {"model": ErrorAnswer, "description": "The body is not text"},
             408: {"model": ErrorAnswer, "description": "The body took too long to arrive"},
             413: {"model": ErrorAnswer, "description": "The body is larger than the limit"},
@@ -75,7 +98,7 @@ def create_app(services: ApiServices) -> FastAPI:
     app.state.store_probe = StoreProbe(services.meters)
     app.state.readings_intake = ReadingsIntake(services.meters)
     add_error_handlers(app)
-    for routes in (training, forecast, models, meters, readings, health):
+    for routes in (training, batches, dead_letters, forecast, models, meters, readings, health):
         app.include_router(routes.router)
 
     @app.get("/", include_in_schema=False)
@@ -87,6 +110,7 @@ def create_app(services: ApiServices) -> FastAPI:
             "health": "/health/",
         }
 
+    document_scopes(app)
     app.openapi = _with_links(app.openapi)  # type: ignore[method-assign]  # as FastAPI documents
     app.add_middleware(
         BodyGuard,
@@ -94,7 +118,18 @@ def create_app(services: ApiServices) -> FastAPI:
         timeout_s=services.settings.request_body_timeout_s,
         memory_mb=services.settings.request_bodies_memory_mb,
     )
+    # The last one added is the first that a request meets.
+    app.add_middleware(Doorkeeper, keys=services.keys, router=app.router)
     app.add_middleware(OptionalTrailingSlash)
+    if services.settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=services.settings.cors_origins,
+            allow_methods=["GET", "POST", "DELETE"],
+            allow_headers=["Authorization", API_KEY_HEADER, "X-Request-ID"],
+            expose_headers=["X-Request-ID", "Retry-After"],
+        )
+    app.add_middleware(SecurityHeaders)
     app.add_middleware(RequestContext)
     return app
 

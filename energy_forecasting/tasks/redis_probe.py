@@ -7,7 +7,7 @@ the probe writes a key that dies by itself. It cannot tell whether a worker live
 import redis
 
 from energy_forecasting.tasks.redis_client import redis_faults_translated
-from energy_forecasting.tasks.task_store import PREFIX
+from energy_forecasting.tasks.task_keys import PREFIX
 
 PROBE = f"{PREFIX}probe"
 _PROBE_MS = 1_000

@@ -12,7 +12,7 @@ import pytest
 import schemathesis
 
 from energy_forecasting.launcher.ports import LOOPBACK
-from tests.conftest import RealRedis, _free_port
+from tests.conftest import RealRedis, free_loopback_port
 from tests.integration.api.conftest import WATER
 from tests.integration.api.fuzzing import Fuzzer, copy_missing
 from tests.integration.api.served_api import served_api
@@ -48,7 +48,7 @@ def fuzzer(
         "MODEL_STORE": str(folder / "models"),
         "LOG_DIR": str(folder / "logs"),
     }
-    with served_api(environment, port=_free_port()) as served:
+    with served_api(environment, port=free_loopback_port()) as served:
         yield Fuzzer(
             schema=schemathesis.openapi.from_url(f"http://{LOOPBACK}:{served.port}/openapi.json"),
             known=WATER,

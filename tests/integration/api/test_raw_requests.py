@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from tests.conftest import RealRedis, _free_port
+from tests.conftest import RealRedis, free_loopback_port
 from tests.integration.api.served_api import Answer, ServedApi, answer_on, served_api
 
 pytestmark = pytest.mark.redis
@@ -35,7 +35,7 @@ def served(
         "REQUEST_BODY_LIMIT_MB": "1",
         "REQUEST_BODY_TIMEOUT_S": "1",
     }
-    with served_api(environment, port=_free_port()) as api:
+    with served_api(environment, port=free_loopback_port()) as api:
         yield api
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.conftest import RealRedis, _free_port, wait_until
+from tests.conftest import RealRedis, free_loopback_port, wait_until
 from tests.integration.api.served_api import ServedApi, answer_on, served_api
 
 pytestmark = pytest.mark.redis
@@ -39,7 +39,7 @@ def served(
         "REQUEST_BODIES_MEMORY_MB": "16",
         "READINGS_BODY_LIMIT_MB": "16",
     }
-    with served_api(environment, port=_free_port()) as api:
+    with served_api(environment, port=free_loopback_port()) as api:
         yield api
 
 
