@@ -198,9 +198,10 @@ class WorkerHeart:
         while not self._stop.wait(LOOK_S):
             try:
                 self._renew_leases()
-                if time.monotonic() >= beat_at:
-                    beat_at = time.monotonic() + BEAT_S
-                    self._registry.beat(self.worker, self._describe())
+                if time.monotonic() < beat_at:
+                    continue  # without a task nothing was asked of Redis, which may still be away
+                beat_at = time.monotonic() + BEAT_S
+                self._registry.beat(self.worker, self._describe())
             except EnergyForecastingError as error:
                 if not is_away:  # said once; the next line about it tells that it is back
                     logger.warning("Redis is away; the worker waits for it", error=error.message)
