@@ -22,7 +22,7 @@ def test_full_memory_is_said_once_and_so_is_its_end(redis_url: str, tmp_path: Pa
     client = worker_redis(redis_url)
     registry = WorkerRegistry(client, url=redis_url)
     store = bootstrap.task_store(Settings(redis_url=redis_url, log_dir=tmp_path), client)
-    heart = WorkerHeart(registry, store, version="1", trainer_pids=list)
+    heart = WorkerHeart(registry, store, version="1", threads=1, trainer_pids=list)
     with closing(redis.Redis.from_url(redis_url)) as operator, capture_logs() as logs:
         heart.start()
         wait_until(lambda: len(registry.living()) == 1, within_s=20)
