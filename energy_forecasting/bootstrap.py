@@ -33,7 +33,8 @@ from energy_forecasting.tasks.pipeline import TrainingPipeline
 from energy_forecasting.tasks.publishing_right import PublishingRight
 from energy_forecasting.tasks.queue import TrainingQueue, redis_broker
 from energy_forecasting.tasks.reconciler import Reconciler
-from energy_forecasting.tasks.redis_client import api_redis, worker_redis
+from energy_forecasting.tasks.redis_client import api_async_redis, api_redis, worker_redis
+from energy_forecasting.tasks.task_events import TaskEvents
 from energy_forecasting.tasks.task_store import TaskStore
 from energy_forecasting.tasks.trainers import TrainerLimits, TrainerPool
 from energy_forecasting.tasks.workers import WorkerHeart, WorkerRegistry
@@ -157,6 +158,7 @@ def api_services(current: Settings) -> ApiServices:
     return ApiServices(
         settings=current,
         tasks=tasks,
+        events=TaskEvents(api_async_redis(current.redis_url), url=current.redis_url),
         workers=WorkerRegistry(client, url=current.redis_url),
         desk=AdmissionDesk(tasks, TrainingQueue(broker, tasks, url=current.redis_url)),
         meters=meter_store(current),

@@ -2,10 +2,12 @@
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
@@ -46,6 +48,16 @@ class RealRedis:
     def files(self) -> list[Path]:
         """Return what it keeps on disk: every command that changed something."""
         return [path for path in self._folder.rglob("*") if path.is_file()]
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Let it hold every connection and answer nothing."""
+        assert self._server is not None
+        self._server.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._server.send_signal(signal.SIGCONT)
 
     def stop(self) -> None:
         if self._server is not None:

@@ -11,9 +11,18 @@ from energy_forecasting import __version__
 from energy_forecasting.api.error_handlers import add_error_handlers
 from energy_forecasting.api.middleware import OptionalTrailingSlash, RequestContext
 from energy_forecasting.api.readings_intake import ReadingsIntake
-from energy_forecasting.api.routes import forecast, health, meters, models, readings, training
+from energy_forecasting.api.routes import (
+    events,
+    forecast,
+    health,
+    meters,
+    models,
+    readings,
+    training,
+)
 from energy_forecasting.api.schemas import ErrorAnswer
 from energy_forecasting.api.services import ApiServices
+from energy_forecasting.api.stop_signal import before_the_end
 from energy_forecasting.api.store_probe import StoreProbe
 from energy_forecasting.serving.forecast_service import ForecastService
 
@@ -22,7 +31,7 @@ Trains, tunes and calibrates a forecaster for every utility meter.
 
 1. `POST /trainmodel/` queues a training and answers at once with a `task_id`.
 2. `GET /trainmodel/status/{task_id}` tells stage and progress until `SUCCESS`, `FAILED` or
-   `CANCELLED`.
+   `CANCELLED`; `GET /trainmodel/events/{task_id}` sends the same as it happens.
 3. `POST /forecast/` answers with the hours ahead: median and quantiles.
 
 Readings come from the meter store; `POST /meters/{meter_type}/{meter_id}/readings` writes new ones
@@ -43,7 +52,9 @@ def create_app(services: ApiServices) -> FastAPI:
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         logger.info("API started", version=__version__)
-        yield
+        with before_the_end(services.events.end):
+            yield
+        await services.events.aclose()
         app.state.store_probe.close()
         services.meters.close()
         logger.info("API stopped")
@@ -65,7 +76,7 @@ def create_app(services: ApiServices) -> FastAPI:
     app.state.store_probe = StoreProbe(services.meters)
     app.state.readings_intake = ReadingsIntake(services.meters)
     add_error_handlers(app)
-    for routes in (training, forecast, models, meters, readings, health):
+    for routes in (training, events, forecast, models, meters, readings, health):
         app.include_router(routes.router)
 
     @app.get("/", include_in_schema=False)

@@ -8,6 +8,7 @@ from energy_forecasting.registry.base_registry import BaseRegistry
 from energy_forecasting.registry.model_registry import ModelRegistry
 from energy_forecasting.settings import Settings
 from energy_forecasting.tasks.admission import AdmissionDesk
+from energy_forecasting.tasks.task_events import TaskEvents
 from energy_forecasting.tasks.task_store import TaskStore
 from energy_forecasting.tasks.workers import WorkerRegistry
 
@@ -18,6 +19,7 @@ class ApiServices:
 
     settings: Settings
     tasks: TaskStore
+    events: TaskEvents
     workers: WorkerRegistry
     desk: AdmissionDesk
     meters: MeterStore

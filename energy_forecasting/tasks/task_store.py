@@ -39,6 +39,7 @@ LEASES = f"{PREFIX}tasks:leases"
 UNQUEUED = f"{PREFIX}tasks:unqueued"
 DURATIONS = f"{PREFIX}stage_durations"
 TASK_PREFIX = f"{PREFIX}task:"
+TASK_EVENTS_PREFIX = f"{PREFIX}task_events:"
 EVENT_CHANNEL_PREFIX = f"{PREFIX}events:"
 
 #: A worker's hold on a task; renewed every second while the worker lives.
@@ -89,6 +90,14 @@ class TaskGone(Exception):
         self.reason = reason  #: CANCELLED, STALE, UNKNOWN, SUCCESS, FAILED or FORBIDDEN
 
 
+def no_such_task(task_id: str) -> NotFound:
+    """Return what to raise for an id that no record has."""
+    return NotFound(
+        "There is no task with this id; it never existed or its record has expired.",
+        task_id=task_id[:TASK_ID_LENGTH],
+    )
+
+
 class TaskStore:
     """Reads and writes task records; safe to share between threads.
 
@@ -133,10 +142,7 @@ class TaskStore:
         with redis_faults_translated(self._url):
             fields = cast("dict[str, str]", self._client.hgetall(TASK_PREFIX + task_id))
         if not fields:
-            raise NotFound(
-                "There is no task with this id; it never existed or its record has expired.",
-                task_id=task_id[:TASK_ID_LENGTH],
-            )
+            raise no_such_task(task_id)
         return TaskRecord.from_hash(task_id, fields)
 
     def find(
@@ -429,7 +435,7 @@ class TaskStore:
     ) -> list[str]:
         keys = [
             TASK_PREFIX + task_id,
-            f"{PREFIX}task_events:{task_id}",
+            TASK_EVENTS_PREFIX + task_id,
             INDEX,
             OPEN,
             LEASES,
