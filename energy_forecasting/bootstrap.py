@@ -29,6 +29,7 @@ from energy_forecasting.tasks.admission import AdmissionDesk
 from energy_forecasting.tasks.base_building import BaseBuilder
 from energy_forecasting.tasks.forecast_marks import RedisForecastMarks
 from energy_forecasting.tasks.forecast_publishing import ForecastPublishing
+from energy_forecasting.tasks.gathered_reads import GatheredReads
 from energy_forecasting.tasks.pipeline import TrainingPipeline
 from energy_forecasting.tasks.publishing_right import PublishingRight
 from energy_forecasting.tasks.queue import TrainingQueue, redis_broker
@@ -155,10 +156,13 @@ def api_services(current: Settings) -> ApiServices:
     client = api_redis(current.redis_url)
     tasks = task_store(current, client)
     broker = redis_broker(api_redis(current.redis_url, decode_responses=False))
+    async_client = api_async_redis(current.redis_url)
+    reads = GatheredReads(async_client, url=current.redis_url)
     return ApiServices(
         settings=current,
         tasks=tasks,
-        events=TaskEvents(api_async_redis(current.redis_url), url=current.redis_url),
+        reads=reads,
+        events=TaskEvents(async_client, reads, url=current.redis_url),
         workers=WorkerRegistry(client, url=current.redis_url),
         desk=AdmissionDesk(tasks, TrainingQueue(broker, tasks, url=current.redis_url)),
         meters=meter_store(current),

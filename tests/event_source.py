@@ -1,7 +1,7 @@
 """Reads a task's stream of events as a browser's EventSource does, one connection at a time."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,9 @@ class ReceivedEvent:
         return str(self.fields["status"])
 
 
-def received_events(url: str, task_id: str, *, seen: int | None = None) -> Iterator[ReceivedEvent]:
+def received_events(
+    url: str, task_id: str, *, seen: int | None = None
+) -> Generator[ReceivedEvent, None, None]:
     """Yield events until the stream ends; closing the iterator cuts the connection."""
     headers = {} if seen is None else {"Last-Event-ID": str(seen)}
     path = f"{url}/trainmodel/events/{task_id}"

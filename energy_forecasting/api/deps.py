@@ -17,6 +17,7 @@ from energy_forecasting.domain.meters import Meter
 from energy_forecasting.meters.store import MeterStore
 from energy_forecasting.registry.model_registry import ModelRegistry
 from energy_forecasting.serving.forecast_service import ForecastService
+from energy_forecasting.tasks.gathered_reads import GatheredReads
 from energy_forecasting.tasks.task_events import TaskEvents
 from energy_forecasting.tasks.task_store import TaskStore
 
@@ -30,6 +31,10 @@ ServicesDep = Annotated[ApiServices, Depends(_services)]
 
 async def _tasks(services: ServicesDep) -> TaskStore:
     return services.tasks
+
+
+async def _reads(services: ServicesDep) -> GatheredReads:
+    return services.reads
 
 
 async def _events(services: ServicesDep) -> TaskEvents:
@@ -60,6 +65,7 @@ async def _meter(
 
 
 TaskStoreDep = Annotated[TaskStore, Depends(_tasks)]
+GatheredReadsDep = Annotated[GatheredReads, Depends(_reads)]
 TaskEventsDep = Annotated[TaskEvents, Depends(_events)]
 MeterStoreDep = Annotated[MeterStore, Depends(_meters)]
 ModelRegistryDep = Annotated[ModelRegistry, Depends(_models)]

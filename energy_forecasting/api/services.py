@@ -8,6 +8,7 @@ from energy_forecasting.registry.base_registry import BaseRegistry
 from energy_forecasting.registry.model_registry import ModelRegistry
 from energy_forecasting.settings import Settings
 from energy_forecasting.tasks.admission import AdmissionDesk
+from energy_forecasting.tasks.gathered_reads import GatheredReads
 from energy_forecasting.tasks.task_events import TaskEvents
 from energy_forecasting.tasks.task_store import TaskStore
 from energy_forecasting.tasks.workers import WorkerRegistry
@@ -19,6 +20,7 @@ class ApiServices:
 
     settings: Settings
     tasks: TaskStore
+    reads: GatheredReads
     events: TaskEvents
     workers: WorkerRegistry
     desk: AdmissionDesk

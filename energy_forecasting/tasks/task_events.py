@@ -18,6 +18,7 @@ from redis.asyncio.client import PubSub
 
 from energy_forecasting.domain.errors import ConnectionFailed, EnergyForecastingError
 from energy_forecasting.tasks.event_listener import EventListener
+from energy_forecasting.tasks.gathered_reads import GatheredReads
 from energy_forecasting.tasks.redis_client import redis_faults_translated
 from energy_forecasting.tasks.task_event import TaskEvent
 from energy_forecasting.tasks.task_store import (
@@ -38,12 +39,14 @@ class TaskEvents:
     """Lets clients listen to tasks.
 
     Args:
-        client: fails fast; closed together with this.
+        client: fails fast, for the subscription; whoever made it closes it.
+        reads: of the same Redis.
         url: of the Redis, for messages.
     """
 
-    def __init__(self, client: redis.asyncio.Redis, *, url: str) -> None:
+    def __init__(self, client: redis.asyncio.Redis, reads: GatheredReads, *, url: str) -> None:
         self._client = client
+        self._reads = reads
         self._url = url
         self._listeners: dict[str, set[EventListener]] = {}
         self._subscribing = asyncio.Lock()
@@ -74,7 +77,7 @@ class TaskEvents:
         try:
             with redis_faults_translated(self._url):
                 await self._subscribe()
-                past = await self._past(task_id, seen)
+            past = await self._past(task_id, seen)
         except BaseException:
             self.close(listener)
             raise
@@ -100,22 +103,21 @@ class TaskEvents:
         self._end_streams()
 
     async def aclose(self) -> None:
-        """End everything and leave Redis."""
+        """End everything and give the subscription up."""
         self.end()
         if self._reading is not None:
             self._reading.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._reading
-        await self._client.aclose()
 
     async def _past(self, task_id: str, seen: int | None) -> list[TaskEvent]:
         """Return the task's events from the last one seen on, which is included."""
         key = TASK_EVENTS_PREFIX + task_id
         first = seen or 0
-        texts = cast("list[str]", await self._client.lrange(key, first, -1))
+        texts = await self._reads.list_from(key, first)
         if not texts and first:
             first = 0
-            texts = cast("list[str]", await self._client.lrange(key, first, -1))
+            texts = await self._reads.list_from(key, first)
         if not texts:
             raise no_such_task(task_id)
         return [TaskEvent.from_text(number, text) for number, text in enumerate(texts, first)]

@@ -98,6 +98,17 @@ def no_such_task(task_id: str) -> NotFound:
     )
 
 
+def record_of(task_id: str, fields: Mapping[str, str]) -> TaskRecord:
+    """Build a record from what Redis holds under its key.
+
+    Raises:
+        NotFound: nothing, as there is no such task or its retention is over.
+    """
+    if not fields:
+        raise no_such_task(task_id)
+    return TaskRecord.from_hash(task_id, fields)
+
+
 class TaskStore:
     """Reads and writes task records; safe to share between threads.
 
@@ -141,9 +152,7 @@ class TaskStore:
         """
         with redis_faults_translated(self._url):
             fields = cast("dict[str, str]", self._client.hgetall(TASK_PREFIX + task_id))
-        if not fields:
-            raise no_such_task(task_id)
-        return TaskRecord.from_hash(task_id, fields)
+        return record_of(task_id, fields)
 
     def find(
         self,

@@ -4,7 +4,13 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from energy_forecasting.api.deps import ServicesDep, TaskStoreDep, base_of_type, known_meter
+from energy_forecasting.api.deps import (
+    GatheredReadsDep,
+    ServicesDep,
+    TaskStoreDep,
+    base_of_type,
+    known_meter,
+)
 from energy_forecasting.api.schemas import (
     UNKNOWN,
     BaseRequest,
@@ -17,7 +23,7 @@ from energy_forecasting.api.services import ApiServices
 from energy_forecasting.domain.meters import Meter
 from energy_forecasting.domain.stages import STAGE_MESSAGE, Stage
 from energy_forecasting.tasks.record import TaskRecord
-from energy_forecasting.tasks.task_store import Admission
+from energy_forecasting.tasks.task_store import TASK_PREFIX, Admission, record_of
 
 router = APIRouter(prefix="/trainmodel", tags=["training"])
 
@@ -68,9 +74,9 @@ def _answer(admission: Admission, meter: Meter, services: ApiServices) -> TrainA
     response_model_exclude_none=True,
     responses=UNKNOWN,
 )
-def status(task_id: str, tasks: TaskStoreDep) -> TaskRecord:
+async def status(task_id: str, reads: GatheredReadsDep) -> TaskRecord:
     """Return how far a task is; fields are absent until they are known."""
-    return tasks.get(task_id)
+    return record_of(task_id, await reads.hash_of(TASK_PREFIX + task_id))
 
 
 @router.get("/", summary="List tasks", response_model_exclude_none=True)

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -32,7 +32,8 @@ from energy_forecasting.domain.stages import PIPELINE, Stage
 from energy_forecasting.launcher.ports import LOOPBACK
 from energy_forecasting.settings import Settings
 from energy_forecasting.tasks import event_listener, task_events
-from energy_forecasting.tasks.redis_client import worker_redis
+from energy_forecasting.tasks.gathered_reads import GatheredReads
+from energy_forecasting.tasks.redis_client import api_async_redis, worker_redis
 from energy_forecasting.tasks.task_events import TaskEvents
 from energy_forecasting.tasks.task_store import Claim, TaskStore
 from tests.conftest import PROJECT_DIR, RealRedis, wait_until
@@ -53,7 +54,9 @@ class RunningApi:
     url: str
     hub: TaskEvents
 
-    def stream(self, task_id: str, *, seen: int | None = None) -> Iterator[ReceivedEvent]:
+    def stream(
+        self, task_id: str, *, seen: int | None = None
+    ) -> Generator[ReceivedEvent, None, None]:
         return received_events(self.url, task_id, seen=seen)
 
     def status_of_stream(self, task_id: str, **headers: str) -> httpx.Response:
@@ -376,7 +379,9 @@ def test_a_slow_listener_is_dropped_and_can_resume(
     start_training(store, claim)
 
     async def listen() -> tuple[list[int], list[int]]:
-        hub = TaskEvents(bootstrap.api_async_redis(redis_url), url=redis_url)
+        connection = api_async_redis(redis_url)
+        reads = GatheredReads(connection, url=redis_url)
+        hub = TaskEvents(connection, reads, url=redis_url)
         slow = await hub.open(claim.task_id, seen=None)
         assert slow is not None
         events = slow.events(heartbeat_s=SOON_S)
@@ -384,14 +389,14 @@ def test_a_slow_listener_is_dropped_and_can_resume(
         assert first is not None
         for step in range(20):
             await asyncio.to_thread(store.report_training, claim, step / 20, "")
-        while hub.listener_count:
-            await asyncio.sleep(0.01)
+        await asyncio.to_thread(wait_until, lambda: not hub.listener_count, within_s=SOON_S)
         heard = [first.number] + [event.number async for event in events if event]
         await asyncio.to_thread(finish, store, claim)
         again = await hub.open(claim.task_id, seen=heard[-1])
         assert again is not None
         rest = [event.number async for event in again.events(heartbeat_s=SOON_S) if event]
         await hub.aclose()
+        await reads.aclose()
         return heard, rest
 
     heard, rest = asyncio.run(asyncio.wait_for(listen(), SOON_S))
