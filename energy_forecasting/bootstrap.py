@@ -34,7 +34,7 @@ from energy_forecasting.tasks.pipeline import TrainingPipeline
 from energy_forecasting.tasks.publishing_right import PublishingRight
 from energy_forecasting.tasks.queue import TrainingQueue, redis_broker
 from energy_forecasting.tasks.reconciler import Reconciler
-from energy_forecasting.tasks.redis_client import api_async_redis, api_redis, worker_redis
+from energy_forecasting.tasks.redis_client import api_redis, events_redis, worker_redis
 from energy_forecasting.tasks.task_events import TaskEvents
 from energy_forecasting.tasks.task_store import TaskStore
 from energy_forecasting.tasks.trainers import TrainerLimits, TrainerPool
@@ -156,13 +156,12 @@ def api_services(current: Settings) -> ApiServices:
     client = api_redis(current.redis_url)
     tasks = task_store(current, client)
     broker = redis_broker(api_redis(current.redis_url, decode_responses=False))
-    async_client = api_async_redis(current.redis_url)
-    reads = GatheredReads(async_client, url=current.redis_url)
+    reads = GatheredReads(client, url=current.redis_url)
     return ApiServices(
         settings=current,
         tasks=tasks,
         reads=reads,
-        events=TaskEvents(async_client, reads, url=current.redis_url),
+        events=TaskEvents(events_redis(current.redis_url), reads, url=current.redis_url),
         workers=WorkerRegistry(client, url=current.redis_url),
         desk=AdmissionDesk(tasks, TrainingQueue(broker, tasks, url=current.redis_url)),
         meters=meter_store(current),

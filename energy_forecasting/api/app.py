@@ -55,7 +55,7 @@ def create_app(services: ApiServices) -> FastAPI:
         with before_the_end(services.events.end):
             yield
         await services.events.aclose()
-        await services.reads.aclose()
+        services.reads.close()
         app.state.store_probe.close()
         services.meters.close()
         logger.info("API stopped")

@@ -33,12 +33,12 @@ async def _tasks(services: ServicesDep) -> TaskStore:
     return services.tasks
 
 
-async def _reads(services: ServicesDep) -> GatheredReads:
-    return services.reads
+async def _reads(request: Request) -> GatheredReads:
+    return (await _services(request)).reads
 
 
-async def _events(services: ServicesDep) -> TaskEvents:
-    return services.events
+async def _events(request: Request) -> TaskEvents:
+    return (await _services(request)).events
 
 
 async def _meters(services: ServicesDep) -> MeterStore:

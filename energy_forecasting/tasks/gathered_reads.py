@@ -2,16 +2,20 @@
 
 Equal reads that wait together are one read, so hundreds of clients that follow the same task cost
 Redis what one of them does. A read is sent only after it was asked for, so an answer is never
-older than its question. One connection serves all, and no queue forms for connections.
+older than its question. No queue forms for threads or connections: one of each serves all.
+
+The thread is there for its patience, not for its speed: what an event loop waits for times out
+when the loop itself is late, although the answer has come.
 
 Only for reads: a gathered write could not tell its askers apart. Belongs to one event loop.
 """
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from contextvars import Context
 from typing import Any, cast
 
-import redis.asyncio
+import redis
 
 from energy_forecasting.domain.errors import EnergyForecastingError
 from energy_forecasting.tasks.redis_client import redis_faults_translated
@@ -23,12 +27,13 @@ class GatheredReads:
     """Reads keys; every call raises ``ConnectionFailed`` when Redis cannot be reached.
 
     Args:
-        client: fails fast; closed with this.
+        client: fails fast.
         url: of the Redis, for messages.
     """
 
-    def __init__(self, client: redis.asyncio.Redis, *, url: str) -> None:
+    def __init__(self, client: redis.Redis, *, url: str) -> None:
         self._client = client
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="reads")
         self._url = url
         self._waiting: dict[_Command, asyncio.Future[Any]] = {}
         self._sending: asyncio.Task[None] | None = None
@@ -41,9 +46,9 @@ class GatheredReads:
         """Return a list from an index to its end; none when the key is not there."""
         return cast("list[str]", await self._read("LRANGE", key, first, -1))
 
-    async def aclose(self) -> None:
-        """Leave Redis; nothing may be read any more."""
-        await self._client.aclose()
+    def close(self) -> None:
+        """Give the thread up; nothing may be read any more."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
 
     async def _read(self, *command: str | int) -> object:
         answer = self._waiting.get(command)
@@ -57,12 +62,15 @@ class GatheredReads:
 
     async def _send(self) -> None:
         """Send round trips as long as somebody waits."""
+        loop = asyncio.get_running_loop()
         try:
             while self._waiting:
                 gathered, self._waiting = self._waiting, {}
                 try:
                     with redis_faults_translated(self._url):
-                        answers = await self._round_trip(gathered)
+                        answers = await loop.run_in_executor(
+                            self._thread, self._round_trip, tuple(gathered)
+                        )
                 except EnergyForecastingError as fault:
                     # Who has come since would meet the same fault, but later.
                     self._refuse(gathered, fault)
@@ -74,11 +82,11 @@ class GatheredReads:
         finally:
             self._sending = None
 
-    async def _round_trip(self, commands: dict[_Command, asyncio.Future[Any]]) -> list[Any]:
-        async with self._client.pipeline(transaction=False) as pipeline:
+    def _round_trip(self, commands: tuple[_Command, ...]) -> list[Any]:
+        with self._client.pipeline(transaction=False) as pipeline:
             for command in commands:
-                pipeline.execute_command(*command)
-            return await pipeline.execute(raise_on_error=False)
+                pipeline.execute_command(*command)  # type: ignore[no-untyped-call] # untyped there
+            return pipeline.execute(raise_on_error=False)
 
     def _hand_out(self, question: asyncio.Future[Any], answer: object) -> None:
         try:

@@ -16,28 +16,28 @@ from redis.retry import Retry
 
 from energy_forecasting.domain.errors import AuthenticationFailed, ConnectionFailed
 
-_API_CONNECT_S = 0.25
-_API_ANSWER_S = 0.5
-
 
 def api_redis(url: str, *, decode_responses: bool = True) -> redis.Redis:
     """Return a client that fails fast: 0.25 s to connect, 0.5 s to answer, no retry."""
     return redis.Redis.from_url(
         url,
         decode_responses=decode_responses,
-        socket_connect_timeout=_API_CONNECT_S,
-        socket_timeout=_API_ANSWER_S,
+        socket_connect_timeout=0.25,
+        socket_timeout=0.5,
         retry=Retry(NoBackoff(), 0),
     )
 
 
-def api_async_redis(url: str) -> redis.asyncio.Redis:
-    """Return the client for an event loop that fails as fast as ``api_redis``."""
+def events_redis(url: str) -> redis.asyncio.Redis:
+    """Return a client for an event loop: 1 s to connect and to answer, no retry.
+
+    A busy event loop is late by itself, hence the longer times.
+    """
     return redis.asyncio.Redis.from_url(
         url,
         decode_responses=True,
-        socket_connect_timeout=_API_CONNECT_S,
-        socket_timeout=_API_ANSWER_S,
+        socket_connect_timeout=1.0,
+        socket_timeout=1.0,
         retry=AsyncRetry(NoBackoff(), 0),
     )
 

@@ -30,7 +30,7 @@ from energy_forecasting.tasks.task_store import (
 #: After so long without a word Redis is asked for one, and after as long again given up.
 SILENCE_S = 5.0
 
-_CONFIRMATION_S = 0.5
+_CONFIRMATION_S = 1.0
 
 logger = structlog.get_logger("tasks.events")
 
@@ -39,7 +39,7 @@ class TaskEvents:
     """Lets clients listen to tasks.
 
     Args:
-        client: fails fast, for the subscription; whoever made it closes it.
+        client: for the subscription; closed with this.
         reads: of the same Redis.
         url: of the Redis, for messages.
     """
@@ -103,12 +103,13 @@ class TaskEvents:
         self._end_streams()
 
     async def aclose(self) -> None:
-        """End everything and give the subscription up."""
+        """End everything and leave Redis."""
         self.end()
         if self._reading is not None:
             self._reading.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._reading
+        await self._client.aclose()
 
     async def _past(self, task_id: str, seen: int | None) -> list[TaskEvent]:
         """Return the task's events from the last one seen on, which is included."""

@@ -33,7 +33,7 @@ from energy_forecasting.launcher.ports import LOOPBACK
 from energy_forecasting.settings import Settings
 from energy_forecasting.tasks import event_listener, task_events
 from energy_forecasting.tasks.gathered_reads import GatheredReads
-from energy_forecasting.tasks.redis_client import api_async_redis, worker_redis
+from energy_forecasting.tasks.redis_client import events_redis, worker_redis
 from energy_forecasting.tasks.task_events import TaskEvents
 from energy_forecasting.tasks.task_store import Claim, TaskStore
 from tests.conftest import PROJECT_DIR, RealRedis, wait_until
@@ -372,16 +372,18 @@ def test_a_silent_stream_has_heartbeats(
 
 
 def test_a_slow_listener_is_dropped_and_can_resume(
-    store: TaskStore, redis_url: str, monkeypatch: pytest.MonkeyPatch
+    store: TaskStore,
+    client: redis.Redis,
+    redis_url: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(event_listener, "QUEUE_LIMIT", 4)
     claim = claimed_task(store)
     start_training(store, claim)
 
     async def listen() -> tuple[list[int], list[int]]:
-        connection = api_async_redis(redis_url)
-        reads = GatheredReads(connection, url=redis_url)
-        hub = TaskEvents(connection, reads, url=redis_url)
+        reads = GatheredReads(client, url=redis_url)
+        hub = TaskEvents(events_redis(redis_url), reads, url=redis_url)
         slow = await hub.open(claim.task_id, seen=None)
         assert slow is not None
         events = slow.events(heartbeat_s=SOON_S)
@@ -396,7 +398,7 @@ def test_a_slow_listener_is_dropped_and_can_resume(
         assert again is not None
         rest = [event.number async for event in again.events(heartbeat_s=SOON_S) if event]
         await hub.aclose()
-        await reads.aclose()
+        reads.close()
         return heard, rest
 
     heard, rest = asyncio.run(asyncio.wait_for(listen(), SOON_S))
