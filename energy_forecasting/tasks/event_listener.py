@@ -54,7 +54,8 @@ class EventListener:
                 return
         while True:
             try:
-                arrived = await asyncio.wait_for(self._arrived.get(), heartbeat_s)
+                async with asyncio.timeout(heartbeat_s):
+                    arrived = await self._arrived.get()
             except TimeoutError:
                 yield None
                 continue
