@@ -21,11 +21,8 @@ from energy_forecasting.tasks.event_listener import EventListener
 from energy_forecasting.tasks.gathered_reads import GatheredReads
 from energy_forecasting.tasks.redis_client import redis_faults_translated
 from energy_forecasting.tasks.task_event import TaskEvent
-from energy_forecasting.tasks.task_store import (
-    EVENT_CHANNEL_PREFIX,
-    TASK_EVENTS_PREFIX,
-    no_such_task,
-)
+from energy_forecasting.tasks.task_keys import EVENT_CHANNEL_PREFIX, TASK_EVENTS_PREFIX
+from energy_forecasting.tasks.task_store import no_such_task
 
 #: After so long without a word Redis is asked for one, and after as long again given up.
 SILENCE_S = 5.0

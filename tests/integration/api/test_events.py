@@ -36,6 +36,7 @@ from energy_forecasting.tasks.gathered_reads import GatheredReads
 from energy_forecasting.tasks.redis_client import events_redis, worker_redis
 from energy_forecasting.tasks.task_events import TaskEvents
 from energy_forecasting.tasks.task_store import Claim, TaskStore
+from energy_forecasting.tasks.wish import Wish
 from tests.conftest import PROJECT_DIR, RealRedis, wait_until
 from tests.event_source import ReceivedEvent, received_events
 
@@ -107,7 +108,7 @@ def store(client: redis.Redis, redis_url: str) -> TaskStore:
 
 
 def claimed_task(store: TaskStore) -> Claim:
-    task_id = store.admit(METER, {}).task_id
+    task_id = store.admit(METER, Wish()).task_id
     claim = store.claim(task_id, worker="host:1")
     assert claim is not None
     return claim
@@ -439,7 +440,7 @@ def test_a_stopping_api_ends_its_streams_at_once(
 
 
 def _ended_task(store: TaskStore) -> str:
-    task_id = store.admit(Meter(meter_type="gas", meter_id=f"m{random.random()}"), {}).task_id  # noqa: S311 - no secret
+    task_id = store.admit(Meter(meter_type="gas", meter_id=f"m{random.random()}"), Wish()).task_id  # noqa: S311 - no secret
     store.cancel(task_id)
     return task_id
 
