@@ -71,7 +71,7 @@ class GatheredReads:
                         answers = await loop.run_in_executor(
                             self._thread, self._round_trip, tuple(gathered)
                         )
-                except EnergyForecastingError as fault:
+                except Exception as fault:  # noqa: BLE001 - met by those who asked
                     # Who has come since would meet the same fault, but later.
                     self._refuse(gathered, fault)
                     self._refuse(self._waiting, fault)
@@ -98,9 +98,7 @@ class GatheredReads:
         else:
             question.set_result(answer)
 
-    def _refuse(
-        self, questions: dict[_Command, asyncio.Future[Any]], fault: EnergyForecastingError
-    ) -> None:
+    def _refuse(self, questions: dict[_Command, asyncio.Future[Any]], fault: Exception) -> None:
         for question in questions.values():
             question.set_exception(fault)
             question.exception()  # all who asked may have left

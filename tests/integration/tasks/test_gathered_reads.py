@@ -99,6 +99,20 @@ def test_a_key_of_another_kind_fails_its_own_read_only(client: redis.Redis, redi
     with_reads(client, redis_url, work)
 
 
+def test_what_cannot_be_read_is_met_by_its_asker_and_by_nobody_later(
+    client: redis.Redis, redis_url: str
+) -> None:
+    client.hset("a", "field", "1")
+    client.hset("foreign", "field", b"\xff")  # not UTF-8
+
+    async def work(reads: GatheredReads) -> None:
+        with pytest.raises(UnicodeDecodeError):
+            await reads.hash_of("foreign")
+        assert await reads.hash_of("a") == {"field": "1"}
+
+    with_reads(client, redis_url, work)
+
+
 def test_a_redis_that_is_away_refuses_all_who_wait_and_serves_them_again(
     client: redis.Redis, redis_url: str, redis_server: RealRedis
 ) -> None:
