@@ -25,9 +25,8 @@ class EventStream(StreamingResponse):
     media_type = "text/event-stream"
 
     def __init__(self, hub: TaskEvents, listener: EventListener) -> None:
-        # The second header keeps nginx from collecting the events.
-        headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-        super().__init__(_frames(listener), headers=headers)
+        # Keeps nginx from collecting events.
+        super().__init__(_frames(listener), headers={"X-Accel-Buffering": "no"})
         self._hub = hub
         self._listener = listener
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from energy_forecasting.access.key_ring import KeyRing
 from energy_forecasting.domain.quality import QualityLimits
 from energy_forecasting.meters.store import MeterStore
 from energy_forecasting.registry.base_registry import BaseRegistry
@@ -14,6 +15,7 @@ from energy_forecasting.tasks.dead_letters import DeadLetters
 from energy_forecasting.tasks.gathered_reads import GatheredReads
 from energy_forecasting.tasks.task_events import TaskEvents
 from energy_forecasting.tasks.task_store import TaskStore
+from energy_forecasting.tasks.training_allowance import TrainingAllowance
 from energy_forecasting.tasks.workers import WorkerRegistry
 
 
@@ -34,3 +36,5 @@ class ApiServices:
     models: ModelRegistry
     limits: QualityLimits
     bases: BaseRegistry
+    keys: KeyRing
+    allowance: TrainingAllowance

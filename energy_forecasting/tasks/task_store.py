@@ -190,6 +190,11 @@ class TaskStore:
             fields = cast("dict[str, str]", self._client.hgetall(TASK_PREFIX + task_id))
         return record_of(task_id, fields)
 
+    def has_open_task(self, meter: Meter) -> bool:
+        """Tell whether ``admit`` would return a task that is there already."""
+        with redis_faults_translated(self._url):
+            return bool(self._client.exists(live_key(meter)))
+
     def find(
         self,
         *,
