@@ -11,9 +11,11 @@ from fastapi import FastAPI
 from fastapi.responses import JSONResponse
 
 app = FastAPI()
-client = redis.asyncio.Redis.from_url(
-    os.environ["REDIS_URL"], decode_responses=True, max_connections=2_000
+# A plain pool fails when more ask at once than it has connections, so this one lets them wait.
+pool = redis.asyncio.BlockingConnectionPool.from_url(
+    os.environ["REDIS_URL"], decode_responses=True, max_connections=50, timeout=20
 )
+client = redis.asyncio.Redis(connection_pool=pool)
 
 
 @app.get("/status/{task_id}")
