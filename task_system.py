@@ -9,8 +9,7 @@ from dramatiq_broker import broker
 from energy_forecasting import bootstrap
 from energy_forecasting.tasks.actor import declare_train_model
 
-__all__ = ["broker", "train_model"]
+__all__ = ["broker", "train_model", "training"]
 
-train_model = declare_train_model(
-    broker, bootstrap.training_middleware(bootstrap.settings(), broker)
-)
+training = bootstrap.training_middleware(bootstrap.settings(), broker)
+train_model = declare_train_model(broker, training)

@@ -1,6 +1,5 @@
 """The one place where settings become collaborators; everything else receives what it needs."""
 
-from collections.abc import Callable
 from datetime import timedelta
 from functools import lru_cache
 
@@ -34,6 +33,7 @@ from energy_forecasting.tasks.publishing_right import PublishingRight
 from energy_forecasting.tasks.queue import TrainingQueue, redis_broker
 from energy_forecasting.tasks.reconciler import Reconciler
 from energy_forecasting.tasks.redis_client import api_redis, worker_redis
+from energy_forecasting.tasks.stop_order import StopOrder
 from energy_forecasting.tasks.task_store import TaskStore
 from energy_forecasting.tasks.trainers import TrainerLimits, TrainerPool
 from energy_forecasting.tasks.workers import WorkerHeart, WorkerRegistry
@@ -178,7 +178,7 @@ class WorkerRuntime:
         broker: RedisBroker,
         *,
         threads: int,
-        must_stop: Callable[[], bool],
+        stop_order: StopOrder,
     ) -> None:
         client = worker_redis(current.redis_url)
         store = task_store(current, client)
@@ -197,6 +197,7 @@ class WorkerRuntime:
             store,
             version=__version__,
             trainer_pids=self._trainers.pids,
+            is_draining=lambda: stop_order.is_given,
         )
         self._reconciler = Reconciler(
             client, store, queue, url=current.redis_url, max_losses=current.max_worker_losses
@@ -221,7 +222,7 @@ class WorkerRuntime:
             ),
             history_days=current.history_days,
             limits=quality_limits(current),
-            must_stop=must_stop,
+            must_stop=stop_order.is_overdue,
         )
 
     def start(self) -> None:
@@ -231,6 +232,10 @@ class WorkerRuntime:
         self._reconciler.start()
         if self._publishing is not None:
             self._publishing.start()
+
+    def is_ready(self) -> bool:
+        """Whether the worker is registered and its trainers are warm."""
+        return self._heart.has_registered and self._trainers.are_warm
 
     def close(self) -> None:
         """Stop everything, trainers last to be asked and first to be killed."""
@@ -261,10 +266,12 @@ class WorkerRuntime:
 def training_middleware(current: Settings, broker: RedisBroker) -> TrainingMiddleware:
     """Attach to the broker what its actor needs and return it."""
 
-    def build_runtime(threads: int, must_stop: Callable[[], bool]) -> WorkerRuntime:
-        return WorkerRuntime(current, broker, threads=threads, must_stop=must_stop)
+    def build_runtime(threads: int, stop_order: StopOrder) -> WorkerRuntime:
+        return WorkerRuntime(current, broker, threads=threads, stop_order=stop_order)
 
-    middleware = TrainingMiddleware(build_runtime, grace_s=current.shutdown_grace_s)
+    middleware = TrainingMiddleware(
+        build_runtime, grace_s=current.shutdown_grace_s, drain_limit_s=current.drain_limit_s
+    )
     broker.add_middleware(middleware)
     return middleware
 
