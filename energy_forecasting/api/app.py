@@ -15,6 +15,7 @@ from energy_forecasting.api.routes import forecast, health, meters, models, read
 from energy_forecasting.api.schemas import ErrorAnswer
 from energy_forecasting.api.services import ApiServices
 from energy_forecasting.api.store_probe import StoreProbe
+from energy_forecasting.api.timely_end import timely_end
 from energy_forecasting.serving.forecast_service import ForecastService
 
 DESCRIPTION = """
@@ -42,10 +43,12 @@ def create_app(services: ApiServices) -> FastAPI:
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        logger.info("API started", version=__version__)
-        yield
-        app.state.store_probe.close()
-        services.meters.close()
+        with timely_end() as is_ending:
+            app.state.is_ending = is_ending
+            logger.info("API started", version=__version__)
+            yield
+            app.state.store_probe.close()
+            services.meters.close()
         logger.info("API stopped")
 
     app: FastAPI = FastAPIOffline(
