@@ -1,14 +1,16 @@
 """The worker is told to stop while things hang: it ends in time and gives its tasks back."""
 
+import itertools
 import os
 import signal
-import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import psutil
@@ -87,6 +89,35 @@ class Worker:
 
 def lives(process: psutil.Process) -> bool:
     return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+
+
+@contextmanager
+def mute_influxdb() -> Iterator[int]:
+    """Serve an InfluxDB that passes the check of a start and answers nothing after that."""
+    questions = itertools.count()
+    has_ended = threading.Event()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if not self.path.startswith("/ping") and next(questions) > 0:
+                has_ended.wait()
+            body = b'{"results": [{"statement_id": 0}]}'
+            self.send_response(200)
+            self.send_header("X-Influxdb-Version", "1.8.10")
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield server.server_port
+    finally:
+        has_ended.set()
+        server.shutdown()
+        server.server_close()
 
 
 @pytest.fixture
@@ -199,9 +230,8 @@ def test_a_trainer_that_ignores_every_signal_is_killed(place: Workplace) -> None
 
 
 def test_a_read_that_hangs_in_the_store_gives_its_task_back(place: Workplace) -> None:
-    # Given: an InfluxDB that accepts and never answers
-    with socket.create_server(("127.0.0.1", 0)) as mute:
-        port = mute.getsockname()[1]
+    # Given: an InfluxDB that is well, and then never answers
+    with mute_influxdb() as port:
         place.environment.update(
             {
                 "METER_STORE": "influxdb",
@@ -214,7 +244,7 @@ def test_a_read_that_hangs_in_the_store_gives_its_task_back(place: Workplace) ->
         with working(place) as worker:
             task_id = worker.train()
             wait_until(
-                lambda: worker.store.get(task_id).status == "CONNECTING", within_s=START_LIMIT_S
+                lambda: worker.store.get(task_id).status == "FETCHING_DATA", within_s=START_LIMIT_S
             )
             # When
             took_s = worker.stop()
@@ -251,13 +281,22 @@ def test_it_ends_in_time_without_redis(how: str, place: Workplace, redis_server:
         worker.store.cancel(task_id)
 
 
-def test_sigterm_shortens_a_drain(place: Workplace) -> None:
+def test_a_draining_worker_holds_no_message_and_sigterm_shortens_its_drain(
+    place: Workplace,
+) -> None:
     place.environment["DRAIN_LIMIT_S"] = "600"
-    with working(place) as worker:
+    with working(place, "--threads", "2") as worker:
+        # Given: one of two threads is free
         task_id = worker.train()
         worker.wait_for(task_id, 50)
         worker.process.send_signal(signal.SIGUSR1)
-        time.sleep(GRACE_S + 2)
+        wait_until(lambda: worker.said("Worker stopping"), within_s=10)
+        later = worker.train(Meter(meter_type="water", meter_id="m1"))
+        # Then: what comes now is left to others, at once and all the time
+        for _ in range(20):
+            time.sleep(0.2)
+            assert worker.waiting_messages() == 1
+        assert worker.store.get(later).status == "PENDING"
         assert worker.store.get(task_id).status == "TRAINING_MODEL"
         assert worker.stop() < LIMIT_S
         check_returned(worker, task_id)
