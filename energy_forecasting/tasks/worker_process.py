@@ -21,6 +21,7 @@ import psutil
 import redis
 import structlog
 from dramatiq.common import iter_queue
+from dramatiq.errors import BrokerConnectionError
 
 from energy_forecasting.tasks.stop_order import StopOrder
 from energy_forecasting.tasks.worker_child import kill_all
@@ -33,6 +34,8 @@ HEARTBEAT_S = 1.0
 RETURN_LIMIT_S = 1.5
 #: For Dramatiq's threads to end, which may be asleep between two tries to reach Redis.
 THREADS_LIMIT_MS = 500
+#: What a call of the broker raises when Redis is away.
+AWAY = (redis.RedisError, BrokerConnectionError)
 
 logger = structlog.get_logger("worker.process")
 
@@ -113,7 +116,7 @@ class WorkerProcess:
             self._obey_next()
         self._training.give_back_running()
         self._return_unbegun()
-        with contextlib.suppress(redis.RedisError):  # away: what is leased goes back in ten seconds
+        with contextlib.suppress(*AWAY):  # away: what is leased goes back in ten seconds
             self._worker.stop(timeout=THREADS_LIMIT_MS)
 
     def _remaining_s(self) -> float:
@@ -133,14 +136,14 @@ class WorkerProcess:
             if consumer.consumer is not None:
                 consumer.consumer.prefetch = 0  # type: ignore[attr-defined] # Redis's has it
         for item in iter_queue(self._worker.work_queue):  # type: ignore[no-untyped-call]
-            with contextlib.suppress(redis.RedisError):
+            with contextlib.suppress(*AWAY):
                 self._worker.consumers[item.message.queue_name].requeue_messages([item.message])
 
     def _beat(self) -> None:
         """Tell Dramatiq's other processes that this one lives: it fetches no more, but works."""
         if time.monotonic() - self._beaten_at > HEARTBEAT_S:
             self._beaten_at = time.monotonic()
-            with contextlib.suppress(redis.RedisError):
+            with contextlib.suppress(*AWAY):
                 for name in self._worker.consumers:
                     self._broker.do_fetch(name, 0)  # type: ignore[attr-defined] # made on demand
 

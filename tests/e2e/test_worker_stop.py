@@ -21,10 +21,12 @@ from dramatiq_worker import TEARDOWN_S
 from energy_forecasting.domain.meters import Meter
 from energy_forecasting.meters.ingestion.csv_import import import_csv
 from energy_forecasting.meters.sqlite import SqliteMeterStore
+from energy_forecasting.tasks.lanes import Lane
 from energy_forecasting.tasks.queue import TrainingQueue, redis_broker
 from energy_forecasting.tasks.record import TaskRecord
 from energy_forecasting.tasks.redis_client import api_redis
 from energy_forecasting.tasks.task_store import TaskStore
+from energy_forecasting.tasks.wish import Wish
 from tests.conftest import PROJECT_DIR, RealRedis, wait_until
 from tests.e2e.conftest import Workplace
 
@@ -45,7 +47,7 @@ class Worker:
         self.client = redis.Redis.from_url(url, decode_responses=True)
         self.store = TaskStore(api_redis(url), url=url, retention=timedelta(days=1))
         broker = redis_broker(api_redis(url, decode_responses=False))
-        self._queue = TrainingQueue(broker, self.store, url=url)
+        self._queue = TrainingQueue(broker, url=url)
         self.output = place.folder / "worker.txt"
         with self.output.open("ab") as output:
             self.process = subprocess.Popen(
@@ -60,8 +62,8 @@ class Worker:
         return words in self.output.read_text()
 
     def train(self, meter: Meter = METER, *, max_trials: int = 50) -> str:
-        task_id = self.store.admit(meter, {"max_trials": max_trials}).task_id
-        self._queue.send(task_id)
+        task_id = self.store.admit(meter, Wish(max_trials=max_trials)).task_id
+        self._queue.send(task_id, Lane.SINGLE)
         return task_id
 
     def wait_for(self, task_id: str, progress: int) -> TaskRecord:

@@ -13,7 +13,6 @@ import pytest
 
 from energy_forecasting.domain.errors import (
     DataQualityError,
-    DeadlineExceeded,
     TrainerOutOfMemory,
     TrainingFailed,
 )
@@ -66,7 +65,7 @@ def pool() -> Iterator[TrainerPool]:
     made = TrainerPool(
         size=1,
         max_trainings=3,
-        limits=TrainerLimits(deadline_s=4, memory_mb=250),
+        limits=TrainerLimits(memory_mb=250),
         work=TrainerWork(prepare=prepare, train=behave, preloaded=[]),  # type: ignore[arg-type]
     )
     made.start()
@@ -121,7 +120,6 @@ def test_progress_is_seen_while_the_training_runs(pool: TrainerPool) -> None:
         ("crash", TrainingFailed, "crashed"),
         ("killed", TrainerOutOfMemory, "was killed"),
         ("bug", TrainingFailed, "ZeroDivisionError"),
-        ("sleep", DeadlineExceeded, "longer than"),
         ("greedy", TrainerOutOfMemory, "TRAINER_MEMORY_LIMIT_MB"),
     ],
 )
