@@ -43,7 +43,10 @@ class WorkerChild:
     @property
     def exit_code(self) -> int | None:
         """How it ended; None while it runs."""
-        return self._process.poll()
+        exit_code = self._process.poll()
+        if exit_code is not None:
+            self._close_pipe()
+        return exit_code
 
     @property
     def is_ready(self) -> bool:

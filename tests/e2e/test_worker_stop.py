@@ -329,6 +329,27 @@ def test_a_long_drain_keeps_its_message_and_lets_others_work(place: Workplace) -
             assert worker.process.wait(60) == 0
 
 
+def test_worker_processes_are_started_through_the_link_that_leads_to_the_release(
+    place: Workplace,
+) -> None:
+    """So that an upgrade follows the link to where it leads by then."""
+    link = place.folder / "current"
+    link.symlink_to(PROJECT_DIR)
+    with subprocess.Popen(
+        [sys.executable, str(link / "dramatiq_worker.py")], cwd=link, env=place.environment
+    ) as worker:
+        try:
+            wait_until(
+                lambda: any(
+                    str(link / "dramatiq_worker.py") in each.cmdline()
+                    for each in psutil.Process(worker.pid).children()
+                ),
+                within_s=START_LIMIT_S,
+            )
+        finally:
+            worker.terminate()
+
+
 def test_a_killed_supervisor_leaves_nothing(place: Workplace) -> None:
     with working(place) as worker:
         task_id = worker.train()

@@ -15,6 +15,7 @@ import psutil
 import pytest
 from structlog.testing import capture_logs
 
+from energy_forecasting.tasks import supervisor
 from energy_forecasting.tasks.supervisor import StopLimits, SupervisedProcess, WorkerSupervisor
 from energy_forecasting.tasks.worker_signals import DRAIN
 from tests.conftest import PROJECT_DIR, wait_until
@@ -73,16 +74,16 @@ def running(
     command: list[str], monkeypatch: pytest.MonkeyPatch, *, processes: int, limits: StopLimits
 ) -> Iterator[tuple[Callable[[int], None], threading.Thread]]:
     """Run a supervisor in a thread; yield what signals it, and the thread."""
-    supervisor = WorkerSupervisor(command, processes=processes, limits=limits)
+    tended = WorkerSupervisor(command, processes=processes, limits=limits)
     # Handlers belong to the main thread, where pytest is.
     monkeypatch.setattr(signal, "signal", lambda *_: None)
-    thread = threading.Thread(target=supervisor.run)
+    thread = threading.Thread(target=tended.run)
     thread.start()
     try:
-        yield supervisor._signals.put, thread
+        yield tended._signals.put, thread
     finally:
         for _ in range(2):
-            supervisor._signals.put(signal.SIGTERM)
+            tended._signals.put(signal.SIGTERM)
         thread.join(60)
         assert not thread.is_alive()
 
@@ -103,6 +104,23 @@ def test_a_dead_process_is_started_again_after_a_growing_pause(tmp_path: Path) -
 
     assert process.child is None or process.child.wait(time.monotonic() + 5)
     assert 2 <= starts(record) <= 3
+
+
+def test_a_process_that_keeps_dying_leaves_no_open_pipe(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor, "LONGEST_BACKOFF_S", 0.0)
+    record = tmp_path / "starts"
+    process = SupervisedProcess(recording(record, "raise SystemExit(3)"))
+    before = psutil.Process().num_fds()
+
+    def is_tended_until_the_tenth_start() -> bool:
+        process.tend()
+        return starts(record) >= 10
+
+    wait_until(is_tended_until_the_tenth_start, within_s=60)
+    assert psutil.Process().num_fds() <= before + 2
+    assert process.child is None or process.child.wait(time.monotonic() + 5)
 
 
 def test_a_process_that_ended_well_is_started_again_at_once(tmp_path: Path) -> None:
