@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -114,8 +114,12 @@ def restarted(api: subprocess.Popen[bytes]) -> None:
 
 def serving(api: subprocess.Popen[bytes]) -> set[int]:
     """Return the processes in which uvicorn serves; its resource tracker is none."""
-    children = psutil.Process(api.pid).children()
-    return {each.pid for each in children if "spawn_main" in " ".join(each.cmdline())}
+    found = set()
+    for each in psutil.Process(api.pid).children():
+        with suppress(psutil.NoSuchProcess):  # a zombie, too
+            if "spawn_main" in " ".join(each.cmdline()):
+                found.add(each.pid)
+    return found
 
 
 def test_a_rolling_restart_under_load_loses_nothing(place: Workplace, free_port: int) -> None:
