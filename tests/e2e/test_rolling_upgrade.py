@@ -25,9 +25,14 @@ from tests.conftest import PROJECT_DIR, wait_until
 from tests.e2e.conftest import Workplace
 from tests.e2e.training_load import TrainingLoad
 
-pytestmark = [pytest.mark.e2e, pytest.mark.redis, pytest.mark.tensorflow]
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.redis,
+    pytest.mark.tensorflow,
+    pytest.mark.timeout(900),
+]
 
-START_LIMIT_S = 120.0
+START_LIMIT_S = 240.0
 YOUNG: list[dict[str, Any]] = [
     {"meter_id": f"young-{number}", "meter_type": "water"} for number in range(24)
 ]
