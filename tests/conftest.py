@@ -45,6 +45,12 @@ class RealRedis:
         wait_until(lambda: _answers(client), within_s=10)
         client.close()
 
+    @property
+    def pid(self) -> int:
+        """The process id; it must run."""
+        assert self._server is not None
+        return self._server.pid
+
     def files(self) -> list[Path]:
         """Return what it keeps on disk: every command that changed something."""
         return [path for path in self._folder.rglob("*") if path.is_file()]

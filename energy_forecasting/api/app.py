@@ -30,6 +30,7 @@ from energy_forecasting.api.security_headers import SecurityHeaders
 from energy_forecasting.api.services import ApiServices
 from energy_forecasting.api.stop_signal import before_the_end
 from energy_forecasting.api.store_probe import StoreProbe
+from energy_forecasting.api.timely_end import timely_end
 from energy_forecasting.serving.forecast_service import ForecastService
 
 DESCRIPTION = """
@@ -60,14 +61,14 @@ def create_app(services: ApiServices) -> FastAPI:
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        logger.info("API started", version=__version__)
-        services.keys.announce()
-        with before_the_end(services.events.end):
+        with timely_end(), before_the_end(services.events.end):
+            logger.info("API started", version=__version__)
+            services.keys.announce()
             yield
-        await services.events.aclose()
-        services.reads.close()
-        app.state.store_probe.close()
-        services.meters.close()
+            await services.events.aclose()
+            services.reads.close()
+            app.state.store_probe.close()
+            services.meters.close()
         logger.info("API stopped")
 
     app: FastAPI = FastAPIOffline(
