@@ -146,7 +146,7 @@ def disk_full(start: StartRedis) -> Iterator[Trouble]:
             lambda: client.info("persistence")["rdb_last_bgsave_status"] == "err", within_s=20
         )
     yield Trouble(server.url, "cannot save to its disk", reads=True)
-    server.signal(signal.SIGKILL)  # it does not end otherwise without having saved
+    server.send_signal(signal.SIGKILL)  # it does not end otherwise without having saved
 
 
 @contextmanager
@@ -191,9 +191,9 @@ def no_such_database(start: StartRedis) -> Iterator[Trouble]:
 @contextmanager
 def hung(start: StartRedis) -> Iterator[Trouble]:
     server = start()
-    server.signal(signal.SIGSTOP)
+    server.send_signal(signal.SIGSTOP)
     yield Trouble(server.url, "does not answer in time")
-    server.signal(signal.SIGCONT)
+    server.send_signal(signal.SIGCONT)
 
 
 @contextmanager
