@@ -50,7 +50,9 @@ def fuzzer(
     }
     with served_api(environment, port=free_loopback_port()) as served:
         yield Fuzzer(
-            schema=schemathesis.openapi.from_url(f"http://{LOOPBACK}:{served.port}/openapi.json"),
+            schema=schemathesis.openapi.from_url(
+                f"http://{LOOPBACK}:{served.port}/openapi.json"
+            ).exclude(path_regex="/events/"),  # without a worker such an answer has no end
             known=WATER,
             mend=lambda: copy_missing(trained_models, folder / "models"),
         )
