@@ -84,7 +84,7 @@ def _card_in(file: h5py.File, path: Path) -> ModelCard:
         raise StorageFailed(
             f"{path.name} carries no model card, so this system did not write it; "
             "train the meter again.",
-            path=str(path),
+            file=path.name,
         )
     try:
         fields = json.loads(text)
@@ -93,14 +93,14 @@ def _card_in(file: h5py.File, path: Path) -> ModelCard:
             raise StorageFailed(
                 f"{path.name} has card schema {found}, this release reads "
                 f"{CARD_SCHEMA_VERSION}; update the software or train the meter again.",
-                path=str(path),
+                file=path.name,
                 schema_version=found,
             )
         return ModelCard.model_validate(fields)
     except (ValueError, KeyError, TypeError, ValidationError) as error:
         raise StorageFailed(
             f"The model card in {path.name} cannot be read; train the meter again.",
-            path=str(path),
+            file=path.name,
         ) from error
 
 
@@ -121,12 +121,12 @@ def _weights_in(file: h5py.File, path: Path) -> Weights:
 
 
 def _without_network(path: Path) -> StorageFailed:
-    return StorageFailed(f"{path.name} holds no network; train the meter again.", path=str(path))
+    return StorageFailed(f"{path.name} holds no network; train the meter again.", file=path.name)
 
 
 def _unreadable(path: Path, error: OSError) -> StorageFailed:
     return StorageFailed(
         f"The model file {path.name} cannot be opened: {type(error).__name__}. Check that it "
         "exists, is complete and that the disk has space; else train the meter again.",
-        path=str(path),
+        file=path.name,
     )

@@ -122,7 +122,7 @@ def read_base(path: Path) -> tuple[BaseCard, dict[str, npt.NDArray[np.generic]]]
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, ValidationError) as error:
         raise StorageFailed(
             f"The base {path.name} cannot be read ({type(error).__name__}); {_AGAIN}.",
-            path=str(path),
+            file=path.name,
         ) from error
 
 
