@@ -1,0 +1,102 @@
+"""Clients that ask for trainings without end, twice at once, and cancel some of them.
+
+A client that got no answer, or one that says "try again", asks again, as its own users would. A
+training that was asked for counts as accepted from the answer of 200 on, and no sooner.
+"""
+
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+
+from tests.chaos.event_stream import EventStream
+from tests.chaos.meter_fleet import meter_number
+from tests.chaos.storm_plan import Order
+from tests.chaos.violation import Wrong
+from tests.chaos.witness import Witness
+
+#: Trainings that are kept open: enough that no worker idles.
+OPEN_AT_ONCE = 8
+_FEED_EVERY_S = 0.05
+_RETRY_AFTER_S = 0.3
+#: How long a client goes on asking.
+_PATIENCE_S = 90.0
+#: How long a stage to cancel at is waited for.
+_STAGE_LIMIT_S = 30.0
+
+
+class Clients:
+    """Threads that order trainings until told that it is enough."""
+
+    def __init__(
+        self, witness: Witness, events: EventStream, orders: Iterator[Order], *, url: str
+    ) -> None:
+        self._witness = witness
+        self._events = events
+        self._orders = orders
+        self._http = httpx.Client(base_url=url, timeout=5)
+        self._pool = ThreadPoolExecutor(max_workers=8, thread_name_prefix="client")
+        self._enough = threading.Event()
+        self._thread = threading.Thread(target=self._feed, name="clients", daemon=True)
+        self.cancelled: set[str] = set()  #: tasks whose cancelling was confirmed
+
+    def start(self) -> None:
+        """Begin to order."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Order no more; returns when every order and every cancelling has its answer."""
+        self._enough.set()
+        self._thread.join()
+        self._pool.shutdown()
+        self._http.close()
+
+    def _feed(self) -> None:
+        while not self._enough.wait(_FEED_EVERY_S):
+            if len(self._witness.open_tasks()) < OPEN_AT_ONCE:
+                self._place(next(self._orders))
+
+    def _place(self, order: Order) -> None:
+        asked = [self._pool.submit(self._ask, order) for _ in range(2 if order.twice else 1)]
+        task_ids = {each.result() for each in asked}
+        if order.cancel_at is not None and (task_id := next(iter(task_ids))):
+            self._pool.submit(self._cancel, task_id, order)
+
+    def _ask(self, order: Order) -> str | None:
+        meter = meter_number(order.meter)
+        wanted = {"meter_id": meter.meter_id, "meter_type": meter.meter_type}
+        answer = self._insist("POST", "/trainmodel/", wanted)
+        if answer is None or answer.status_code != httpx.codes.OK:
+            said = answer.text[:300] if answer else "nothing"
+            self._witness.object(Wrong.LOST, f"{meter} could not be ordered: {said}")
+            return None
+        task_id = str(answer.json()["task_id"])
+        self._witness.accept(task_id, meter.meter_id)
+        return task_id
+
+    def _cancel(self, task_id: str, order: Order) -> None:
+        assert order.cancel_at is not None
+        self._events.next_entry(order.cancel_at, within_s=_STAGE_LIMIT_S, task_id=task_id)
+        answer = self._insist("DELETE", f"/trainmodel/{task_id}", None)
+        if answer is not None and answer.status_code == httpx.codes.OK:
+            self.cancelled.add(task_id)
+        elif answer is None or answer.status_code != httpx.codes.CONFLICT:
+            said = answer.text[:300] if answer else "nothing"
+            self._witness.object(Wrong.LOST, f"{task_id} could not be cancelled: {said}", task_id)
+
+    def _insist(self, method: str, path: str, body: dict[str, str] | None) -> httpx.Response | None:
+        """Ask until the answer is final; None when patience ends."""
+        deadline = time.monotonic() + _PATIENCE_S
+        while time.monotonic() < deadline:
+            try:
+                answer = self._http.request(method, path, json=body)
+            except httpx.TransportError as error:
+                self._witness.note_answer(error)
+            else:
+                self._witness.note_answer(answer)
+                if not answer.is_server_error:
+                    return answer
+            time.sleep(_RETRY_AFTER_S)
+        return None
