@@ -4,6 +4,7 @@ Read with h5py alone, in a few milliseconds, so that serving needs no TensorFlow
 file atomically is ``model_registry``'s task; these functions only fill and read one file.
 """
 
+import io
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,16 +28,27 @@ _WEIGHTS = "model_weights"
 def write_card(path: Path, card: ModelCard) -> None:
     """Put the card into a saved network's file, replacing an earlier one.
 
+    In memory: HDF5 itself ends the process with SIGSEGV where the disk is full.
+
     Raises:
         StorageFailed: the file is missing, damaged, without a network or cannot be written.
     """
     try:
-        with h5py.File(path, "r+") as file:
+        content = io.BytesIO(path.read_bytes())
+        with h5py.File(content, "r+") as file:
             if _WEIGHTS not in file:
                 raise _without_network(path)
             file.attrs[_CARD] = card.model_dump_json()
     except OSError as error:
         raise _unreadable(path, error) from error
+    try:
+        path.write_bytes(content.getbuffer())
+    except OSError as error:
+        raise StorageFailed(
+            f"The model file {path.name} could not be written: {error.strerror or error}. Check "
+            "free space and permissions of MODEL_STORE.",
+            errno=error.errno,
+        ) from error
 
 
 def read_card(path: Path) -> ModelCard:
