@@ -6,7 +6,6 @@ from functools import lru_cache
 
 import redis
 import structlog
-from dramatiq.brokers.redis import RedisBroker
 
 from energy_forecasting import __version__
 from energy_forecasting.api.services import ApiServices
@@ -27,12 +26,15 @@ from energy_forecasting.settings import Settings, WrongSetting, read_environment
 from energy_forecasting.tasks.actor import TrainingMiddleware
 from energy_forecasting.tasks.admission import AdmissionDesk
 from energy_forecasting.tasks.base_building import BaseBuilder
+from energy_forecasting.tasks.batch_store import BatchStore
+from energy_forecasting.tasks.dead_letters import DeadLetters
 from energy_forecasting.tasks.forecast_marks import RedisForecastMarks
 from energy_forecasting.tasks.forecast_publishing import ForecastPublishing
+from energy_forecasting.tasks.leasing_broker import LeasingBroker
 from energy_forecasting.tasks.pipeline import TrainingPipeline
 from energy_forecasting.tasks.publishing_right import PublishingRight
 from energy_forecasting.tasks.queue import TrainingQueue, redis_broker
-from energy_forecasting.tasks.reconciler import Reconciler
+from energy_forecasting.tasks.reconciler import Reconciler, mendings
 from energy_forecasting.tasks.redis_client import api_redis, worker_redis
 from energy_forecasting.tasks.task_store import TaskStore
 from energy_forecasting.tasks.trainers import TrainerLimits, TrainerPool
@@ -151,14 +153,21 @@ def task_store(current: Settings, client: redis.Redis) -> TaskStore:
 
 def api_services(current: Settings) -> ApiServices:
     """Build the API's collaborators; none of them connects before it is used."""
-    client = api_redis(current.redis_url)
+    url = current.redis_url
+    client = api_redis(url)
     tasks = task_store(current, client)
-    broker = redis_broker(api_redis(current.redis_url, decode_responses=False))
+    workers = WorkerRegistry(client, url=url)
+    batches = BatchStore(client, tasks, workers, url=url)
+    dead_letters = DeadLetters(client, url=url)
+    queue = TrainingQueue(redis_broker(api_redis(url, decode_responses=False)), url=url)
     return ApiServices(
         settings=current,
         tasks=tasks,
-        workers=WorkerRegistry(client, url=current.redis_url),
-        desk=AdmissionDesk(tasks, TrainingQueue(broker, tasks, url=current.redis_url)),
+        batches=batches,
+        dead_letters=dead_letters,
+        workers=workers,
+        desk=AdmissionDesk(tasks, queue, batches, dead_letters),
+        mendings=lambda: mendings(client, url=url),
         meters=meter_store(current),
         models=model_registry(current),
         limits=quality_limits(current),
@@ -175,35 +184,40 @@ class WorkerRuntime:
     def __init__(
         self,
         current: Settings,
-        broker: RedisBroker,
+        broker: LeasingBroker,
         *,
         threads: int,
         must_stop: Callable[[], bool],
     ) -> None:
         client = worker_redis(current.redis_url)
         store = task_store(current, client)
-        queue = TrainingQueue(broker, store, url=current.redis_url)
+        queue = TrainingQueue(broker, url=current.redis_url)
         self._meters = meter_store(current)
         self._trainers = TrainerPool(
             size=threads,
+            spare=1,  # for a single request while batches keep the others at work
             max_trainings=current.trainer_max_trainings,
-            limits=TrainerLimits(
-                deadline_s=current.training_deadline_s,
-                memory_mb=current.trainer_memory_limit_mb,
-            ),
+            limits=TrainerLimits(memory_mb=current.trainer_memory_limit_mb),
         )
         self._heart = WorkerHeart(
             WorkerRegistry(client, url=current.redis_url),
             store,
             version=__version__,
+            threads=threads,
             trainer_pids=self._trainers.pids,
         )
+        models = model_registry(current)
         self._reconciler = Reconciler(
-            client, store, queue, url=current.redis_url, max_losses=current.max_worker_losses
+            client,
+            store,
+            queue,
+            broker,
+            models.withdraw,
+            url=current.redis_url,
+            max_losses=current.max_worker_losses,
         )
         self._sink = forecast_sink(current) if current.publish_forecasts_minutes else None
         self._publishing = self._build_publishing(current, client)
-        models = model_registry(current)
         self.pipeline = TrainingPipeline(
             store=store,
             queue=queue,
@@ -220,6 +234,7 @@ class WorkerRuntime:
                 max_meters=current.base_max_meters,
             ),
             history_days=current.history_days,
+            deadline_s=current.training_deadline_s,
             limits=quality_limits(current),
             must_stop=must_stop,
         )
@@ -258,7 +273,7 @@ class WorkerRuntime:
         )
 
 
-def training_middleware(current: Settings, broker: RedisBroker) -> TrainingMiddleware:
+def training_middleware(current: Settings, broker: LeasingBroker) -> TrainingMiddleware:
     """Attach to the broker what its actor needs and return it."""
 
     def build_runtime(threads: int, must_stop: Callable[[], bool]) -> WorkerRuntime:
@@ -269,6 +284,6 @@ def training_middleware(current: Settings, broker: RedisBroker) -> TrainingMiddl
     return middleware
 
 
-def worker_broker(current: Settings) -> RedisBroker:
+def worker_broker(current: Settings) -> LeasingBroker:
     """Return the broker of a worker process."""
     return redis_broker(worker_redis(current.redis_url, decode_responses=False))

@@ -208,7 +208,7 @@ def _quieten_libraries(*, debug: bool) -> None:
         logging.getLogger(name).setLevel(logging.INFO if debug else logging.WARNING)
     # Dramatiq's consumers complain every three seconds while Redis is away; the worker's heart
     # says it once.
-    for name in ("training", "training.DQ"):
+    for name in ("training", "training.DQ", "training_batch", "training_batch.DQ"):
         consumer = logging.getLogger(f"dramatiq.worker.ConsumerThread({name})")
         consumer.addFilter(_is_no_connection_error)
     # Dramatiq logs each message's failure with a traceback; the pipeline says it once, typed.

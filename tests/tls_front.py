@@ -1,6 +1,7 @@
 """Speaks TLS in front of a server on loopback that does not, and remembers what passed by."""
 
 import contextlib
+import select
 import socket
 import ssl
 import threading
@@ -11,6 +12,7 @@ from energy_forecasting.launcher.ports import LOOPBACK
 from tests.certificates import Certificates
 
 _PIECE_BYTES = 65536
+_SILENCE_LIMIT_S = 5.0
 
 
 class TlsFront:
@@ -24,7 +26,7 @@ class TlsFront:
         self._listener = socket.create_server((LOOPBACK, 0))
         self.port = int(self._listener.getsockname()[1])
         self._thread = threading.Thread(target=self._accept)
-        self._pumps: list[threading.Thread] = []
+        self._relays: list[threading.Thread] = []
 
     @property
     def url(self) -> str:
@@ -43,8 +45,8 @@ class TlsFront:
         self._listener.shutdown(socket.SHUT_RDWR)
         self._thread.join()
         self._listener.close()
-        for pump in self._pumps:
-            pump.join()
+        for relay in self._relays:
+            relay.join()
 
     def _accept(self) -> None:
         while True:
@@ -52,32 +54,36 @@ class TlsFront:
                 plain, _ = self._listener.accept()
             except OSError:
                 return
-            self._start(self._serve, plain)
+            self._start(plain)
 
     def _serve(self, plain: socket.socket) -> None:
         with plain:
-            plain.settimeout(5)
+            plain.settimeout(_SILENCE_LIMIT_S)
             try:
                 client = self._context.wrap_socket(plain, server_side=True)
             except OSError:
                 return  # the client does not trust us, or speaks no TLS
             with client, socket.create_connection((LOOPBACK, self._target_port)) as server:
-                server.settimeout(5)
-                back = self._start(self._pump, server, client)
-                self._pump(client, server)
-                back.join()
+                server.settimeout(_SILENCE_LIMIT_S)
+                with contextlib.suppress(OSError):
+                    self._relay(client, server)
 
-    def _pump(self, source: socket.socket, sink: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            while piece := source.recv(_PIECE_BYTES):
+    def _relay(self, client: ssl.SSLSocket, server: socket.socket) -> None:
+        """Pass bytes both ways until one side ends; one thread, as OpenSSL allows no two."""
+        while True:
+            # What is decrypted already does not wake select.
+            ready: list[socket.socket] = [client] if client.pending() else []
+            ready = ready or select.select([client, server], [], [], _SILENCE_LIMIT_S)[0]
+            if not ready:
+                return
+            for source in ready:
+                piece = source.recv(_PIECE_BYTES)
+                if not piece:
+                    return
                 self.passed += piece
-                sink.sendall(piece)
-        for each in (source, sink):
-            with contextlib.suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
+                (server if source is client else client).sendall(piece)
 
-    def _start(self, target: object, *arguments: object) -> threading.Thread:
-        thread = threading.Thread(target=target, args=arguments)  # type: ignore[arg-type]
-        self._pumps.append(thread)
+    def _start(self, plain: socket.socket) -> None:
+        thread = threading.Thread(target=self._serve, args=[plain])
+        self._relays.append(thread)
         thread.start()
-        return thread

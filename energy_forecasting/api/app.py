@@ -11,7 +11,16 @@ from energy_forecasting import __version__
 from energy_forecasting.api.error_handlers import add_error_handlers
 from energy_forecasting.api.middleware import OptionalTrailingSlash, RequestContext
 from energy_forecasting.api.readings_intake import ReadingsIntake
-from energy_forecasting.api.routes import forecast, health, meters, models, readings, training
+from energy_forecasting.api.routes import (
+    batches,
+    dead_letters,
+    forecast,
+    health,
+    meters,
+    models,
+    readings,
+    training,
+)
 from energy_forecasting.api.schemas import ErrorAnswer
 from energy_forecasting.api.services import ApiServices
 from energy_forecasting.api.store_probe import StoreProbe
@@ -24,6 +33,9 @@ Trains, tunes and calibrates a forecaster for every utility meter.
 2. `GET /trainmodel/status/{task_id}` tells stage and progress until `SUCCESS`, `FAILED` or
    `CANCELLED`.
 3. `POST /forecast/` answers with the hours ahead: median and quantiles.
+
+`POST /trainmodel/batch` queues trainings of many meters at once; single requests do not wait behind
+them. `GET /trainmodel/dead-letters` lists failed trainings, which can be tried again.
 
 Readings come from the meter store; `POST /meters/{meter_type}/{meter_id}/readings` writes new ones
 into it, as JSON or CSV.
@@ -65,7 +77,7 @@ def create_app(services: ApiServices) -> FastAPI:
     app.state.store_probe = StoreProbe(services.meters)
     app.state.readings_intake = ReadingsIntake(services.meters)
     add_error_handlers(app)
-    for routes in (training, forecast, models, meters, readings, health):
+    for routes in (training, batches, dead_letters, forecast, models, meters, readings, health):
         app.include_router(routes.router)
 
     @app.get("/", include_in_schema=False)

@@ -2,7 +2,7 @@
 
 from typing import Annotated, cast
 
-from fastapi import Depends, Path, Request
+from fastapi import Depends, Path, Query, Request
 
 from energy_forecasting.api.readings_intake import ReadingsIntake
 from energy_forecasting.api.services import ApiServices
@@ -115,3 +115,10 @@ def check_type(meter: Meter, services: ApiServices) -> None:
             field="meter_type",
             allowed=list(allowed),
         )
+
+
+#: Where the next page of a listing begins: the last task of the page before.
+CursorQuery = Annotated[
+    str | None,
+    Query(pattern=r"^[0-9a-f-]{1,64}$", description="The `cursor` of the page before"),
+]

@@ -1,7 +1,7 @@
 """Bodies of requests and answers; their descriptions and examples are the OpenAPI document."""
 
 from datetime import date, datetime
-from typing import Any
+from typing import Any, Self
 
 from pydantic import (
     AwareDatetime,
@@ -22,8 +22,13 @@ from energy_forecasting.domain.quality import QualityReport
 from energy_forecasting.domain.resolutions import SUPPORTED_MINUTES
 from energy_forecasting.domain.stages import Stage
 from energy_forecasting.meters.ingestion.report import REJECTIONS_TOLD
+from energy_forecasting.tasks.batch_record import BatchRecord
 from energy_forecasting.tasks.record import TaskRecord
 from energy_forecasting.tasks.workers import WorkerInfo
+
+#: More in one request would take Redis and the worker's list too long.
+LARGEST_BATCH = 10_000
+LONGEST_DEADLINE_S = 7 * 24 * 3600
 
 EXAMPLE_METER: dict[str, JsonValue] = {"meter_id": "ucam_b37_elec", "meter_type": "electricity"}
 
@@ -71,16 +76,57 @@ class TuningRequest(BaseModel):
     )
 
 
-class TrainRequest(MeterRequest):
-    """A wish to train a meter."""
-
-    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE_METER]})
+class TrainingChoices(BaseModel):
+    """How to train."""
 
     tuning: TuningRequest | None = Field(None, description="Left out: TUNING_MAX_TRIALS applies")
+    deadline_s: float | None = Field(
+        None,
+        ge=1,
+        le=LONGEST_DEADLINE_S,
+        description="Seconds that one attempt may take from the moment a worker picks it up; then "
+        "it is stopped (TIMEOUT_ERROR). Left out: TRAINING_DEADLINE_S applies",
+    )
     force: bool = Field(
         default=False,
         description="Cancel the meter's open task, if there is one, and start anew",
     )
+
+
+class TrainRequest(MeterRequest, TrainingChoices):
+    """A wish to train a meter."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE_METER]})
+
+
+class BatchRequest(TrainingChoices):
+    """A wish to train many meters: those listed, or all of a type that the store holds."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"meters": [EXAMPLE_METER]}, {"meter_type": "water"}]}
+    )
+
+    meters: list[MeterRequest] | None = Field(None, min_length=1, max_length=LARGEST_BATCH)
+    meter_type: str | None = Field(
+        None,
+        description="All meters of this type; instead of `meters`",
+        json_schema_extra={"pattern": METER_TYPE_PATTERN},
+    )
+
+    @model_validator(mode="after")
+    def _names_meters_once(self) -> Self:
+        if (self.meters is None) == (self.meter_type is None):
+            raise ValueError("give either meters or meter_type")
+        return self
+
+
+class ReplayRequest(BaseModel):
+    """Which dead letters are tried again; without any field all of them."""
+
+    error_type: str | None = Field(
+        None, max_length=64, description="Only those that failed so", examples=["CONNECTION_ERROR"]
+    )
+    meter_type: str | None = Field(None, max_length=64, description="Only meters of this type")
 
 
 class BaseRequest(BaseModel):
@@ -105,6 +151,57 @@ class TrainAnswer(BaseModel):
     meter_type: str
     deduplicated: bool = Field(
         description="The meter already had an open task, and this is that task"
+    )
+
+
+class BatchTask(BaseModel):
+    """One meter of a batch request: its task, or why it has none."""
+
+    meter_id: str
+    meter_type: str
+    task_id: str | None = None
+    deduplicated: bool = Field(
+        default=False, description="The meter already had an open task, and this is that task"
+    )
+    error: ErrorBody | None = Field(None, description="Why the meter was not accepted")
+
+
+class BatchAnswer(BaseModel):
+    """What became of each meter of a batch request."""
+
+    batch_id: str = Field(description="For GET and DELETE /trainmodel/batch/{batch_id}")
+    accepted: int = Field(description="Meters that have a task now, deduplicated ones included")
+    deduplicated: int
+    rejected: int
+    tasks: list[BatchTask] = Field(description="In the order asked for")
+
+
+class BatchTasks(BaseModel):
+    """A page of a batch's tasks, in the order asked for."""
+
+    tasks: list[TaskRecord]
+    cursor: int | None = Field(
+        None, description="Pass it as ?cursor= for the next page; absent at the end"
+    )
+
+
+class BatchCancelled(BaseModel):
+    """What became of a batch that was cancelled."""
+
+    batch: BatchRecord
+    cancelled: int = Field(description="Tasks that were ended by this call")
+    left_running: int = Field(
+        description="Open tasks that another request had asked for before; they go on"
+    )
+
+
+class DeadLetterList(BaseModel):
+    """A page of failed trainings that nobody has mended yet, the latest first."""
+
+    tasks: list[TaskRecord]
+    total: int = Field(description="All dead letters, whatever was asked for")
+    cursor: str | None = Field(
+        None, description="Pass it as ?cursor= for the next page; absent at the end"
     )
 
 
@@ -380,6 +477,13 @@ class WorkerHealthAnswer(BaseModel):
     broker_type: str
     workers: list[WorkerInfo]
     queue_depth: int = Field(description="Tasks that wait for a worker")
+    queue_depth_by_lane: dict[str, int] = Field(
+        description="Of these, single requests and those of batches"
+    )
+    dead_letters: int = Field(description="Failed trainings that nobody has mended yet")
+    reconciled: dict[str, int] = Field(
+        description="How often what has been mended after a lost worker, message or answer"
+    )
     message: str | None = Field(None, description="What to do when no worker lives")
 
 

@@ -1,5 +1,6 @@
 """What the routes call; built by ``bootstrap``."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from energy_forecasting.domain.quality import QualityLimits
@@ -8,6 +9,8 @@ from energy_forecasting.registry.base_registry import BaseRegistry
 from energy_forecasting.registry.model_registry import ModelRegistry
 from energy_forecasting.settings import Settings
 from energy_forecasting.tasks.admission import AdmissionDesk
+from energy_forecasting.tasks.batch_store import BatchStore
+from energy_forecasting.tasks.dead_letters import DeadLetters
 from energy_forecasting.tasks.task_store import TaskStore
 from energy_forecasting.tasks.workers import WorkerRegistry
 
@@ -18,8 +21,11 @@ class ApiServices:
 
     settings: Settings
     tasks: TaskStore
+    batches: BatchStore
+    dead_letters: DeadLetters
     workers: WorkerRegistry
     desk: AdmissionDesk
+    mendings: Callable[[], dict[str, int]]  #: what the reconciler has done so far
     meters: MeterStore
     models: ModelRegistry
     limits: QualityLimits

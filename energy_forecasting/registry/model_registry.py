@@ -78,9 +78,13 @@ class ModelRegistry:
             version.parent.mkdir(parents=True, exist_ok=True)
             _flush(incoming)
             incoming.replace(version)
-            _flush(version.parent)
-            if promote:
-                self._promote(version, champion)
+            try:
+                _flush(version.parent)
+                if promote:
+                    self._promote(version, champion)
+            except OSError:
+                version.unlink(missing_ok=True)
+                raise
             self._prune(meter, keep={version, previous, self._champion_file(meter)})
         return Publication(champion=champion, version=version, previous=previous, promoted=promote)
 
@@ -97,6 +101,29 @@ class ModelRegistry:
                 else:
                     publication.champion.unlink(missing_ok=True)
             publication.version.unlink(missing_ok=True)
+
+    def withdraw(self, meter: Meter, version: str) -> bool:
+        """Take back a version whose training was lost before it succeeded; False if there is none.
+
+        Where it serves, the latest promoted version before it serves again; without one, none.
+
+        Raises:
+            StorageFailed: the folder cannot be written.
+        """
+        path, champion = self._version_path(meter, version), self.champion_path(meter)
+        if not path.exists():
+            return False
+        serves = _version_in(champion) == version
+        with self._storage_faults_translated("restore"):
+            if serves:
+                before = [card for card in self.versions(meter) if card.version < version]
+                promoted = [card for card in before if card.passed_the_gate]
+                if promoted:
+                    self._promote(self._version_path(meter, promoted[0].version), champion)
+                else:
+                    champion.unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
+        return True
 
     def rollback(self, meter: Meter, version: str | None = None) -> ModelCard:
         """Make a version the champion; None takes the latest promoted one before the champion.

@@ -13,8 +13,8 @@ import dramatiq
 import structlog
 from dramatiq.middleware import Middleware
 
+from energy_forecasting.tasks.lanes import Lane
 from energy_forecasting.tasks.pipeline import TrainingPipeline
-from energy_forecasting.tasks.queue import ACTOR_NAME, QUEUE_NAME
 
 #: How often an idle worker asks for messages: POST to STARTED takes 40 ms instead of 300.
 POLL_MS = 100
@@ -54,13 +54,17 @@ class TrainingMiddleware(Middleware):
     def before_worker_boot(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
         """Start the runtime with as many trainers as the worker has threads."""
         del broker
-        # No message waits in a busy worker while another idles.
-        worker.queue_prefetch = worker.worker_threads
+        threads = worker.worker_threads
+        # Each lane has so many messages here at most, running or about to, and there is one thread
+        # more: no message waits in a busy worker while another idles, and however many trainings
+        # of batches run, one thread is free for a single request.
+        worker.queue_prefetch = threads
+        worker.worker_threads = threads + 1
         worker.worker_timeout = POLL_MS
         with self._lock:
-            self._runtime = self._build_runtime(worker.worker_threads, self._must_stop)
+            self._runtime = self._build_runtime(threads, self._must_stop)
             self._runtime.start()
-        logger.info("Worker ready", threads=worker.worker_threads)
+        logger.info("Worker ready", threads=threads)
 
     def before_worker_shutdown(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
         """Let running trainings finish for a while; then they go back to the queue."""
@@ -86,13 +90,18 @@ class TrainingMiddleware(Middleware):
 
 
 def declare_train_model(
-    broker: dramatiq.Broker, middleware: TrainingMiddleware
+    broker: dramatiq.Broker, middleware: TrainingMiddleware, lane: Lane = Lane.SINGLE
 ) -> dramatiq.Actor[[str], None]:
-    """Declare the actor on a broker that carries the middleware."""
+    """Declare the actor of a lane on a broker that carries the middleware."""
 
     def train_model(task_id: str) -> None:
         """Train the meter that a task record names."""
         middleware.run(task_id)
 
-    declare = dramatiq.actor(actor_name=ACTOR_NAME, queue_name=QUEUE_NAME, broker=broker)
+    declare = dramatiq.actor(
+        actor_name=lane.actor_name,
+        queue_name=lane.queue_name,
+        priority=lane.priority,
+        broker=broker,
+    )
     return declare(train_model)

@@ -15,7 +15,7 @@ import redis
 from energy_forecasting.domain.meters import Meter
 from energy_forecasting.serving.forecast_marks import ForecastMark
 from energy_forecasting.tasks.redis_client import redis_faults_translated
-from energy_forecasting.tasks.task_store import PREFIX
+from energy_forecasting.tasks.task_keys import PREFIX
 
 #: Hash of ``meter_type/meter_id`` to ``[target, model_version, last_reading]`` in JSON.
 MARKS = f"{PREFIX}forecasts:published"

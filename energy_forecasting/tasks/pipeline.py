@@ -4,6 +4,7 @@ Every stage is written before its work begins, so the record tells what is being
 become typed failures here, at the edge of a task, and nowhere else.
 """
 
+import contextlib
 import random
 import time
 from collections.abc import Callable
@@ -16,7 +17,11 @@ import structlog
 
 from energy_forecasting.domain.aggregation import hours_inside
 from energy_forecasting.domain.base_card import BASE_METER_ID
-from energy_forecasting.domain.errors import EnergyForecastingError, TrainingFailed
+from energy_forecasting.domain.errors import (
+    ConnectionFailed,
+    EnergyForecastingError,
+    TrainingFailed,
+)
 from energy_forecasting.domain.meters import Meter, MeterSummary
 from energy_forecasting.domain.model_card import ModelCard
 from energy_forecasting.domain.quality import QualityLimits, QualityReport
@@ -73,6 +78,7 @@ class TrainingPipeline:
         heart: WorkerHeart,
         base_builder: BaseBuilder,
         history_days: int,
+        deadline_s: float,
         limits: QualityLimits,
         must_stop: Callable[[], bool],
     ) -> None:
@@ -84,6 +90,7 @@ class TrainingPipeline:
         self._heart = heart
         self._base_builder = base_builder
         self._history = timedelta(days=history_days)
+        self._deadline_s = deadline_s
         self._limits = limits
         self._must_stop = must_stop
 
@@ -97,19 +104,23 @@ class TrainingPipeline:
         if claim is None:
             logger.info("Message dropped: its task has ended or runs already", task_id=task_id)
             return
+        deadline_s = claim.wish.deadline_s or self._deadline_s
         with (
             structlog.contextvars.bound_contextvars(
                 meter_id=claim.meter.meter_id,
                 meter_type=claim.meter.meter_type,
                 task_id=claim.task_id,
             ),
-            self._heart.watching(claim) as running,
+            self._heart.watching(
+                claim, deadline_s=deadline_s, on_overdue=self._settle_failure
+            ) as running,
         ):
             self._run_claimed(claim, running)
 
     def _run_claimed(self, claim: Claim, running: RunningTask) -> None:
         logger.info("Starting model training task", attempt=claim.attempt)
         try:
+            self._withdraw_unfinished(claim)
             if claim.meter.meter_id == BASE_METER_ID:
                 self._learn_base(claim, running)
             else:
@@ -131,6 +142,12 @@ class TrainingPipeline:
                 ),
             )
 
+    def _withdraw_unfinished(self, claim: Claim) -> None:
+        """Take back what an attempt has published that was lost before it could succeed."""
+        for version in claim.unfinished_versions:
+            if self._registry.withdraw(claim.meter, version):
+                logger.warning("Model of a lost attempt withdrawn", version=version)
+
     def _train_and_publish(self, claim: Claim, running: RunningTask) -> None:
         fetched = self._fetch(claim, running)
         self._enter(claim, running, Stage.VALIDATING_DATA)
@@ -147,7 +164,7 @@ class TrainingPipeline:
             profile=profile,
             history=examination.hourly,
             inside=hours_inside(fetched.history, profile.reading_kind),
-            options=TrainingOptions(max_trials=int(claim.options.get("max_trials", 0))),
+            options=TrainingOptions(max_trials=claim.wish.max_trials),
             artifact=self._registry.incoming_path(),
             champion=self._registry.champion_path(claim.meter),
             base=self._base_builder.bases.find(claim.meter.meter_type) if is_young else None,
@@ -157,7 +174,7 @@ class TrainingPipeline:
         try:
             card = self._train(claim, running, job)
             training_seconds = time.monotonic() - started
-            self._enter(claim, running, Stage.SAVING_MODEL)
+            self._enter(claim, running, Stage.SAVING_MODEL, version=card.version)
             card = self._complete(card, claim.meter, examination.report)
             write_card(job.artifact, card)
             self._publish(claim, job.artifact, card, fetched, training_seconds, advice=advice)
@@ -167,7 +184,7 @@ class TrainingPipeline:
     def _learn_base(self, claim: Claim, running: RunningTask) -> None:
         def report(progress: TrainingProgress) -> None:
             message = f"Learning from the meters... {progress.phase}"
-            self._store.report_training(claim, progress.fraction, message)
+            self._report(claim, progress, message)
 
         def raise_if_gone() -> None:
             running.raise_if_gone()
@@ -213,7 +230,7 @@ class TrainingPipeline:
             if news != reported:
                 reported = news
                 message = f"{STAGE_MESSAGE[Stage.TRAINING_MODEL]} {progress.phase}"
-                self._store.report_training(claim, progress.fraction, message)
+                self._report(claim, progress, message)
 
         def raise_if_gone() -> None:
             running.raise_if_gone()
@@ -221,6 +238,11 @@ class TrainingPipeline:
                 raise WorkerStopping
 
         return self._trainers.train(job, on_progress=report, raise_if_gone=raise_if_gone)
+
+    def _report(self, claim: Claim, progress: TrainingProgress, message: str) -> None:
+        # A training outlives a Redis that is away: only its progress is not seen meanwhile.
+        with contextlib.suppress(ConnectionFailed):
+            self._store.report_training(claim, progress.fraction, message)
 
     def _complete(self, card: ModelCard, meter: Meter, report: QualityReport) -> ModelCard:
         """Add to a card what the trainer could not know."""
@@ -264,11 +286,13 @@ class TrainingPipeline:
             gate=card.gate.reason if card.gate else None,
         )
 
-    def _enter(self, claim: Claim, running: RunningTask, stage: Stage) -> None:
+    def _enter(
+        self, claim: Claim, running: RunningTask, stage: Stage, *, version: str | None = None
+    ) -> None:
         running.raise_if_gone()
         if self._must_stop():
             raise WorkerStopping
-        self._store.enter(claim, stage)
+        self._store.enter(claim, stage, version=version)
         logger.debug("Stage entered", stage=stage)
 
     def _settle_failure(self, claim: Claim, error: EnergyForecastingError) -> None:
@@ -292,7 +316,7 @@ class TrainingPipeline:
             f"(retry {claim.retries + 1} of {error.max_retries})",
             delay=delay,
         )
-        self._queue.send(claim.task_id, delay=delay)
+        self._queue.send(claim.task_id, claim.lane, delay=delay)
         logger.warning(
             "Training task will be retried",
             error_type=error.error_type,
@@ -311,7 +335,7 @@ class TrainingPipeline:
         except TaskGone as gone:
             logger.info("Training abandoned", reason=gone.reason)
             return
-        self._queue.send(claim.task_id)
+        self._queue.send(claim.task_id, claim.lane)
         logger.info("Training returned to the queue: this worker stops")
 
 

@@ -13,7 +13,7 @@ from redis.exceptions import LockError
 
 from energy_forecasting.domain.errors import Conflict
 from energy_forecasting.tasks.redis_client import redis_faults_translated
-from energy_forecasting.tasks.task_store import PREFIX
+from energy_forecasting.tasks.task_keys import PREFIX
 
 LOCK = f"{PREFIX}forecasts:publisher"
 TURN = f"{PREFIX}forecasts:turn"

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from energy_forecasting.domain.meters import Meter
 from energy_forecasting.domain.stages import Stage
+from energy_forecasting.tasks.lanes import Lane
 
 _JSON: TypeAdapter[dict[str, Any]] = TypeAdapter(dict[str, Any])
 
@@ -30,6 +31,9 @@ class TaskRecord(BaseModel):
     estimated_completion: datetime | None = Field(
         None, description="From the measured durations of earlier tasks"
     )
+    lane: Lane = Field(Lane.SINGLE, description="Where it waits: single requests or batches")
+    batch_id: str | None = Field(None, description="The batch that asked for it")
+    replay_of: str | None = Field(None, description="The failed task that it tries again")
     worker: str | None = Field(None, description="The worker process that has or had the task")
     result: dict[str, Any] | None = Field(None, description="What was trained, on success")
     error: str | None = Field(None, description="What went wrong and what to do, in a sentence")
@@ -57,6 +61,9 @@ class TaskRecord(BaseModel):
             updated_at=_moment(fields["updated_ms"]),
             started_at=_optional_moment(fields.get("started_ms")),
             estimated_completion=_optional_moment(fields.get("estimated_ms")),
+            lane=Lane(fields.get("lane", Lane.SINGLE)),
+            batch_id=fields.get("batch_id"),
+            replay_of=fields.get("replay_of"),
             worker=fields.get("worker"),
             result=_optional_json(fields.get("result")),
             error=fields.get("error"),

@@ -1,14 +1,13 @@
-"""Task records in Redis: the only module that knows their keys, lifetimes and Lua.
+"""Task records in Redis: reading them, and every change of one.
 
 One round trip per change. What the keys hold stands in ``task_store.lua``. Long, because whoever
-changes a key must see all of its readers and writers at once.
+changes a record must see all of its readers and writers at once.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 from typing import Any, cast
 from uuid import uuid4
 
@@ -18,6 +17,7 @@ from energy_forecasting.domain.errors import (
     Cancelled,
     Conflict,
     EnergyForecastingError,
+    InvalidRequest,
     NotFound,
     WorkerLost,
 )
@@ -29,28 +29,37 @@ from energy_forecasting.domain.stages import (
     Stage,
     training_progress,
 )
+from energy_forecasting.tasks.lanes import Lane
 from energy_forecasting.tasks.record import TaskRecord
 from energy_forecasting.tasks.redis_client import redis_faults_translated
-
-PREFIX = "ef:"
-INDEX = f"{PREFIX}tasks"
-OPEN = f"{PREFIX}tasks:open"
-LEASES = f"{PREFIX}tasks:leases"
-UNQUEUED = f"{PREFIX}tasks:unqueued"
-DURATIONS = f"{PREFIX}stage_durations"
-TASK_PREFIX = f"{PREFIX}task:"
-EVENT_CHANNEL_PREFIX = f"{PREFIX}events:"
+from energy_forecasting.tasks.task_keys import (
+    DEAD,
+    DURATIONS,
+    INDEX,
+    LEASES,
+    NEWEST_CLAIMED,
+    OPEN,
+    TASK_PREFIX,
+    WAITING_PREFIX,
+    WITHDRAWALS,
+    live_key,
+)
+from energy_forecasting.tasks.task_script import TaskScript, flat
+from energy_forecasting.tasks.wish import Wish, wish_of
 
 #: A worker's hold on a task; renewed every second while the worker lives.
 LEASE_MS = 8_000
-#: How long an admitted task may lack a message before the reconciler sends one.
-ENQUEUE_GRACE_MS = 5_000
+#: A task that should have been taken so long ago may have lost its message.
+OVERDUE_MS = 5_000
 #: Of the ids made here; a longer one is not echoed in full.
 TASK_ID_LENGTH = 36
 #: The most records that one page of a filtered listing looks at.
 SCAN_LIMIT = 2_000
+#: Tasks that one look for lost ones returns at most.
+LOST_AT_ONCE = 1_000
+#: Calls that one pipeline carries.
+PIPELINE_CALLS = 500
 
-_SCRIPT = Path(__file__).with_suffix(".lua").read_text(encoding="utf-8")
 _ANYBODY = "*"
 
 
@@ -58,6 +67,7 @@ _ANYBODY = "*"
 class Admission:
     """The answer to a wish to train."""
 
+    meter: Meter
     task_id: str
     deduplicated: bool  #: the meter already had an open task, which is the one named
 
@@ -70,7 +80,20 @@ class Claim:
     attempt: int  #: the fencing token that every write of this run carries
     retries: int  #: earlier attempts that failed with a retryable error
     meter: Meter
-    options: Mapping[str, Any]  #: what the client asked for: max_trials
+    wish: Wish
+    lane: Lane
+    #: Versions that lost attempts may have published without succeeding.
+    unfinished_versions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Released:
+    """What became of a task that was taken from a lost worker."""
+
+    is_requeued: bool  #: it waits for another attempt; False: it has failed with WORKER_LOST
+    meter: Meter
+    lane: Lane
+    unfinished_versions: tuple[str, ...]  #: as in a claim
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,30 +122,44 @@ class TaskStore:
         self._client = client
         self._url = url
         self._retention_ms = int(retention.total_seconds() * 1000)
-        self._script = client.register_script(_SCRIPT)
+        self._script = TaskScript(client, url=url)
 
     # What clients do -----------------------------------------------------------------------
 
-    def admit(self, meter: Meter, options: Mapping[str, Any]) -> Admission:
+    def admit(
+        self, meter: Meter, wish: Wish, *, lane: Lane = Lane.SINGLE, batch_id: str = ""
+    ) -> Admission:
         """Write a PENDING record, unless the meter already has an open task."""
-        task_id = str(uuid4())
-        fields = {
-            "meter_id": meter.meter_id,
-            "meter_type": meter.meter_type,
-            "status": Stage.PENDING,
-            "progress": 0,
-            "message": STAGE_MESSAGE[Stage.PENDING],
-            "attempt": 1,
-            "options": json.dumps(dict(options)),
-        }
-        answer = self._run(
-            "admit", task_id, TASK_PREFIX, ENQUEUE_GRACE_MS, *_flat(fields), meter=meter
-        )
-        return Admission(task_id=answer[1], deduplicated=answer[0] == "EXISTING")
+        return self.admit_many([meter], wish, lane=lane, batch_id=batch_id)[0]
 
-    def mark_enqueued(self, task_id: str) -> None:
-        """Note that a message for the task is in the queue."""
-        self._run("enqueued", task_id)
+    def admit_many(
+        self, meters: Sequence[Meter], wish: Wish, *, lane: Lane, batch_id: str
+    ) -> list[Admission]:
+        """Admit each meter as ``admit`` does, in few round trips; an empty batch id is none.
+
+        Should the process die midway, the tasks written so far are whole and will run.
+        """
+        answers: list[list[str]] = []
+        for first in range(0, len(meters), PIPELINE_CALLS):
+            pipeline = self._client.pipeline(transaction=False)
+            for meter in meters[first : first + PIPELINE_CALLS]:
+                fields = flat(_new_fields(meter, wish, batch_id))
+                self._script.add_to(
+                    pipeline,
+                    "admit",
+                    str(uuid4()),
+                    TASK_PREFIX,
+                    lane,
+                    batch_id,
+                    *fields,
+                    meter=meter,
+                )
+            with redis_faults_translated(self._url):
+                answers += pipeline.execute()
+        return [
+            Admission(meter=meter, task_id=answer[1], deduplicated=answer[0] == "EXISTING")
+            for meter, answer in zip(meters, answers, strict=True)
+        ]
 
     def get(self, task_id: str) -> TaskRecord:
         """Return one record.
@@ -147,33 +184,42 @@ class TaskStore:
         limit: int = 50,
         cursor: str | None = None,
     ) -> TaskPage:
-        """Return records newest first; a filtered page may hold fewer than ``limit``."""
-        newest = f"({cursor}" if cursor else "+inf"
+        """Return records newest first; a filtered page may hold fewer than ``limit``.
+
+        Raises:
+            InvalidRequest: the cursor names no task that is known.
+        """
+        rank = self._rank_after(cursor) if cursor else 0
         tasks: list[TaskRecord] = []
-        looked_at = 0
-        while looked_at < SCAN_LIMIT:
+        for start in range(rank, rank + SCAN_LIMIT, limit):
             with redis_faults_translated(self._url):
-                rows = cast(
-                    "list[tuple[str, float]]",
-                    self._client.zrevrangebyscore(
-                        INDEX, newest, "-inf", start=0, num=limit, withscores=True
-                    ),
+                task_ids = cast(
+                    "list[str]", self._client.zrevrange(INDEX, start, start + limit - 1)
                 )
-                records = self._get_many([task_id for task_id, _ in rows])
-            for (task_id, created_ms), fields in zip(rows, records, strict=True):
-                newest = f"({created_ms:.0f}"
-                looked_at += 1
-                if not fields:  # the record has expired
+            for task_id, record in zip(task_ids, self.get_many(task_ids), strict=True):
+                cursor = task_id
+                if record is None:  # it has expired
                     continue
-                record = TaskRecord.from_hash(task_id, fields)
                 if status not in (None, record.status) or meter_id not in (None, record.meter_id):
                     continue
                 tasks.append(record)
                 if len(tasks) == limit:
-                    return TaskPage(tasks=tasks, cursor=newest.removeprefix("("))
-            if len(rows) < limit:
+                    return TaskPage(tasks=tasks, cursor=cursor)
+            if len(task_ids) < limit:
                 return TaskPage(tasks=tasks, cursor=None)
-        return TaskPage(tasks=tasks, cursor=newest.removeprefix("("))
+        return TaskPage(tasks=tasks, cursor=cursor)
+
+    def get_many(self, task_ids: list[str]) -> list[TaskRecord | None]:
+        """Return records in the order asked for; None where there is none any more."""
+        pipeline = self._client.pipeline(transaction=False)
+        for task_id in task_ids:
+            pipeline.hgetall(TASK_PREFIX + task_id)
+        with redis_faults_translated(self._url):
+            hashes = cast("list[dict[str, str]]", pipeline.execute())
+        return [
+            TaskRecord.from_hash(task_id, fields) if fields else None
+            for task_id, fields in zip(task_ids, hashes, strict=True)
+        ]
 
     def cancel(self, task_id: str, *, message: str = STAGE_MESSAGE[Stage.CANCELLED]) -> TaskRecord:
         """End the task as CANCELLED; again for a cancelled task changes nothing.
@@ -200,6 +246,34 @@ class TaskStore:
             )
         return self.get(task_id)
 
+    def cancel_open_tasks(self, meters: Sequence[Meter], *, message: str) -> None:
+        """End the open tasks of the meters, where they have one, as CANCELLED."""
+        pipeline = self._client.pipeline(transaction=False)
+        for meter in meters:
+            pipeline.get(live_key(meter))
+        with redis_faults_translated(self._url):
+            task_ids = [task_id for task_id in pipeline.execute() if task_id]
+        records = [record for record in self.get_many(task_ids) if record is not None]
+        self.cancel_many(records, message=message)
+
+    def cancel_many(self, records: list[TaskRecord], *, message: str) -> int:
+        """End tasks as CANCELLED, few round trips for many; return how many had not ended yet."""
+        pipeline = self._client.pipeline(transaction=False)
+        for record in records:
+            self._script.add_to(
+                pipeline,
+                "advance",
+                record.task_id,
+                _ANYBODY,
+                *self._advance_arguments(
+                    Stage.CANCELLED, message=message, fields=_error_fields(Cancelled(message))
+                ),
+                meter=record.meter,
+            )
+        with redis_faults_translated(self._url):
+            answers = pipeline.execute() if records else []
+        return sum(answer[0] == "OK" for answer in answers)
+
     # What a worker does --------------------------------------------------------------------
 
     def claim(self, task_id: str, *, worker: str) -> Claim | None:
@@ -207,20 +281,18 @@ class TaskStore:
 
         Of several messages for one task only one gets a claim, so a double delivery is harmless.
         """
-        answer = self._run("claim", task_id, worker, LEASE_MS, STAGE_MESSAGE[Stage.STARTED])
+        answer = self._script.run("claim", task_id, worker, LEASE_MS, STAGE_MESSAGE[Stage.STARTED])
         if answer[0] != "CLAIMED":
             return None
-        with redis_faults_translated(self._url):
-            meter_id, meter_type, options = cast(
-                "list[str]",
-                self._client.hmget(TASK_PREFIX + task_id, "meter_id", "meter_type", "options"),
-            )
+        _, attempt, retries, meter_id, meter_type, options, versions, lane = answer
         return Claim(
             task_id=task_id,
-            attempt=int(answer[1]),
-            retries=int(answer[2]),
+            attempt=int(attempt),
+            retries=int(retries),
             meter=Meter(meter_type=meter_type, meter_id=meter_id),
-            options=json.loads(options),
+            wish=wish_of(json.loads(options)),
+            lane=Lane(lane),
+            unfinished_versions=_versions(versions),
         )
 
     def renew(self, claim: Claim) -> None:
@@ -229,15 +301,24 @@ class TaskStore:
         Raises:
             TaskGone: the task was cancelled or given to another worker.
         """
-        self._accept(claim, self._run("renew", claim.task_id, claim.attempt, LEASE_MS))
+        self._accept(claim, self._script.run("renew", claim.task_id, claim.attempt, LEASE_MS))
 
-    def enter(self, claim: Claim, stage: Stage) -> None:
+    def enter(self, claim: Claim, stage: Stage, *, version: str | None = None) -> None:
         """Move to the next stage.
+
+        Args:
+            claim: the run.
+            stage: the stage to enter.
+            version: of the model that is about to be published, so that it can be taken back
+                should this worker be lost before the task succeeds.
 
         Raises:
             TaskGone: the claim no longer holds.
         """
-        self._accept(claim, self._fenced(claim, stage, progress=STAGE_PROGRESS[stage]))
+        versions = [*claim.unfinished_versions, version] if version else []
+        fields = {"versions": ",".join(versions)} if versions else {}
+        answer = self._fenced(claim, stage, progress=STAGE_PROGRESS[stage], fields=fields)
+        self._accept(claim, answer)
 
     def report_training(self, claim: Claim, fraction: float, message: str) -> None:
         """Report how far the training has come, 0 to 1.
@@ -294,26 +375,30 @@ class TaskStore:
         Raises:
             TaskGone: the claim no longer holds.
         """
-        due_ms = int(delay.total_seconds() * 1000) + ENQUEUE_GRACE_MS
+        due_ms = int(delay.total_seconds() * 1000)
         counter = "retries" if is_failure else "returns"
-        answer = self._run(
+        answer = self._script.run(
             "retry", claim.task_id, claim.attempt, message, due_ms, counter, meter=claim.meter
         )
         self._accept(claim, answer)
 
     # What the reconciler does --------------------------------------------------------------
 
-    def release_lost(self, task_id: str, *, max_losses: int) -> bool:
-        """Take a task from a worker whose lease ran out; True when it waits for a message again.
+    def release_lost(self, task_id: str, *, max_losses: int) -> Released | None:
+        """Take a task from a worker whose lease ran out; None when there is nothing to take.
 
         The task fails with WORKER_LOST once ``max_losses`` workers have died with it.
+
+        Raises:
+            NotFound: the record is gone.
         """
         error = WorkerLost(
             f"{max_losses} workers died while they ran this task; it is not tried again. "
             "Look into the workers' log for the reason.",
             losses=max_losses,
         )
-        answer = self._run(
+        record = self.get(task_id)
+        answer = self._script.run(
             "release_lost",
             task_id,
             max_losses,
@@ -322,56 +407,132 @@ class TaskStore:
             self._retention_ms,
             error.message,
             json.dumps(error.to_details()),
-            meter=self.get(task_id).meter,
+            meter=record.meter,
         )
-        return answer[0] == "REQUEUED"
+        if answer[0] not in ("REQUEUED", "FAILED") or len(answer) == 1:
+            return None
+        return Released(
+            is_requeued=answer[0] == "REQUEUED",
+            meter=record.meter,
+            lane=record.lane,
+            unfinished_versions=_versions(answer[1]),
+        )
 
     def forget(self, task_id: str) -> None:
         """Drop the listing entries of a task whose record is gone."""
         with redis_faults_translated(self._url):
-            for key in (INDEX, OPEN, LEASES, UNQUEUED):
+            for key in (
+                INDEX,
+                OPEN,
+                LEASES,
+                WITHDRAWALS,
+                *(WAITING_PREFIX + lane for lane in Lane),
+            ):
                 self._client.zrem(key, task_id)
 
     def tasks_without_worker(self) -> list[str]:
         """Return the running tasks whose lease has run out."""
-        return self._due(LEASES)
+        return self._until(LEASES, self.now_ms())
 
-    def tasks_without_message(self) -> list[str]:
-        """Return the PENDING tasks whose message was never confirmed to be in the queue."""
-        return self._due(UNQUEUED)
+    def overdue_tasks(self, lane: Lane, *, is_queue_empty: bool) -> list[str]:
+        """Return the waiting tasks of a lane whose message must be lost.
 
-    def waiting_tasks(self) -> list[str]:
-        """Return the ids of open tasks that no worker has, oldest first."""
+        A message is lost when it was due seconds ago and either the queue holds no more, or
+        tasks that were due seconds later have been taken. One that a busy worker has fetched
+        and holds may be among them; a second message for it does no harm.
+        """
+        until = self.now_ms() - OVERDUE_MS
+        if not is_queue_empty:
+            with redis_faults_translated(self._url):
+                newest = cast("str | None", self._client.hget(NEWEST_CLAIMED, lane))
+            until = min(until, int(newest or 0) - OVERDUE_MS)
+        return self._until(WAITING_PREFIX + lane, until)
+
+    def ended_while_publishing(self) -> list[tuple[str, Meter, tuple[str, ...]]]:
+        """Return tasks that ended without success while a model of theirs was on its way.
+
+        Their workers take the model back themselves, unless they died at that moment; so long
+        after the end that such a worker would be known to be lost.
+        """
+        task_ids = self._until(WITHDRAWALS, self.now_ms() - LEASE_MS)
+        found = []
+        for task_id in task_ids:
+            with redis_faults_translated(self._url):
+                fields = self._client.hmget(
+                    TASK_PREFIX + task_id, "meter_type", "meter_id", "versions"
+                )
+            meter_type, meter_id, versions = cast("list[str | None]", fields)
+            if meter_type and meter_id:
+                meter = Meter(meter_type=meter_type, meter_id=meter_id)
+                found.append((task_id, meter, _versions(versions or "")))
+        return found
+
+    def note_withdrawn(self, task_id: str) -> None:
+        """Note that nothing of the task is left to take back."""
         with redis_faults_translated(self._url):
-            return cast("list[str]", self._client.zdiff([OPEN, LEASES]))
+            self._client.zrem(WITHDRAWALS, task_id)
 
-    def waiting_count(self) -> int:
-        """Return how many tasks wait for a worker."""
+    def note_resent(self, task_id: str) -> None:
+        """Note that a waiting task has been given another message."""
+        self._script.run("resent", task_id)
+
+    def strays(self) -> list[str]:
+        """Return open tasks that are neither waiting nor leased, as earlier releases left them."""
+        waiting = [WAITING_PREFIX + lane for lane in Lane]
         with redis_faults_translated(self._url):
+            return cast("list[str]", self._client.zdiff([OPEN, LEASES, *waiting]))
+
+    def adopt(self, task_id: str) -> None:
+        """Enter a stray task where the reconciler looks."""
+        self._script.run("adopt", task_id)
+
+    def running_tasks(self) -> list[str]:
+        """Return the tasks that workers have."""
+        with redis_faults_translated(self._url):
+            return cast("list[str]", self._client.zrange(LEASES, 0, -1))
+
+    def waiting_count(self, lane: Lane | None = None) -> int:
+        """Return how many tasks wait for a worker, in one lane or in all."""
+        with redis_faults_translated(self._url):
+            if lane is not None:
+                return self._client.zcard(WAITING_PREFIX + lane)
             return self._client.zcard(OPEN) - self._client.zcard(LEASES)
 
-    def prune_index(self) -> int:
-        """Forget the listing entries of records that have surely expired; return how many."""
+    def stage_durations_s(self) -> dict[str, float]:
+        """Return how long each stage took on average, of those that recent tasks have passed."""
         with redis_faults_translated(self._url):
-            oldest = self._now_ms() - 2 * self._retention_ms
-            return self._client.zremrangebyscore(INDEX, "-inf", oldest)
+            means = cast("dict[str, str]", self._client.hgetall(DURATIONS))
+        return {stage: float(mean) / 1000 for stage, mean in means.items()}
+
+    def prune_index(self) -> None:
+        """Forget the listing entries of records that have surely expired."""
+        expired = self.now_ms() - self._retention_ms
+        with redis_faults_translated(self._url):
+            # A record lives on after its end, which may be long after its creation.
+            self._client.zremrangebyscore(INDEX, "-inf", expired - self._retention_ms)
+            self._client.zremrangebyscore(DEAD, "-inf", expired)
 
     # ---------------------------------------------------------------------------------------
 
-    def _due(self, key: str) -> list[str]:
+    def _until(self, key: str, moment_ms: int) -> list[str]:
         with redis_faults_translated(self._url):
-            due = self._client.zrangebyscore(key, "-inf", self._now_ms(), start=0, num=1000)
+            due = self._client.zrangebyscore(key, "-inf", moment_ms, start=0, num=LOST_AT_ONCE)
             return cast("list[str]", due)
 
-    def _now_ms(self) -> int:
-        seconds, microseconds = self._client.time()
+    def now_ms(self) -> int:
+        """Return the time by Redis's clock, which all records are stamped with."""
+        with redis_faults_translated(self._url):
+            seconds, microseconds = self._client.time()
         return seconds * 1000 + microseconds // 1000
 
-    def _get_many(self, task_ids: list[str]) -> list[dict[str, str]]:
-        pipeline = self._client.pipeline(transaction=False)
-        for task_id in task_ids:
-            pipeline.hgetall(TASK_PREFIX + task_id)
-        return cast("list[dict[str, str]]", pipeline.execute())
+    def _rank_after(self, cursor: str) -> int:
+        with redis_faults_translated(self._url):
+            rank = cast("int | None", self._client.zrevrank(INDEX, cursor))
+        if rank is None:
+            raise InvalidRequest(
+                "cursor names no task that is still known; start again without it.", field="cursor"
+            )
+        return rank + 1
 
     def _fenced(
         self,
@@ -406,40 +567,33 @@ class TaskStore:
         fields: Mapping[str, str] | None = None,
         meter: Meter,
     ) -> list[str]:
-        return self._run(
-            "advance",
-            task_id,
-            attempt,
+        arguments = self._advance_arguments(
+            stage, message=message, progress=progress, fraction=fraction, fields=fields
+        )
+        return self._script.run("advance", task_id, attempt, *arguments, meter=meter)
+
+    def _advance_arguments(
+        self,
+        stage: Stage,
+        *,
+        message: str,
+        progress: int | None = None,
+        fraction: float = 0.0,
+        fields: Mapping[str, str] | None = None,
+    ) -> list[str | float]:
+        return [
             stage,
             ",".join(sorted(ENTERED_FROM[stage])),
             "" if progress is None else progress,
             message,
             fraction,
             self._retention_ms,
-            *_flat(fields or {}),
-            meter=meter,
-        )
+            *flat(fields or {}),
+        ]
 
     def _accept(self, claim: Claim, answer: list[str]) -> None:
         if answer[0] != "OK":
             raise TaskGone(claim.task_id, answer[0])
-
-    def _run(
-        self, operation: str, task_id: str, *arguments: str | float, meter: Meter | None = None
-    ) -> list[str]:
-        keys = [
-            TASK_PREFIX + task_id,
-            f"{PREFIX}task_events:{task_id}",
-            INDEX,
-            OPEN,
-            LEASES,
-            UNQUEUED,
-            f"{PREFIX}live:{meter.meter_type}:{meter.meter_id}" if meter else f"{PREFIX}live:",
-            DURATIONS,
-        ]
-        head = [operation, EVENT_CHANNEL_PREFIX + task_id, task_id]
-        with redis_faults_translated(self._url):
-            return cast("list[str]", self._script(keys=keys, args=[*head, *arguments]))
 
 
 def _error_fields(error: EnergyForecastingError) -> dict[str, str]:
@@ -449,5 +603,22 @@ def _error_fields(error: EnergyForecastingError) -> dict[str, str]:
     }
 
 
-def _flat(fields: Mapping[str, object]) -> list[str]:
-    return [str(part) for pair in fields.items() for part in pair]
+def _new_fields(meter: Meter, wish: Wish, batch_id: str) -> dict[str, object]:
+    fields: dict[str, object] = {
+        "meter_id": meter.meter_id,
+        "meter_type": meter.meter_type,
+        "status": Stage.PENDING,
+        "progress": 0,
+        "message": STAGE_MESSAGE[Stage.PENDING],
+        "attempt": 1,
+        "options": json.dumps(wish.options()),
+    }
+    if batch_id:
+        fields["batch_id"] = batch_id
+    if wish.replay_of:
+        fields["replay_of"] = wish.replay_of
+    return fields
+
+
+def _versions(text: str) -> tuple[str, ...]:
+    return tuple(text.split(",")) if text else ()

@@ -82,7 +82,6 @@ class TrainerWork:
 class TrainerLimits:
     """What one training may take."""
 
-    deadline_s: float  #: from the moment that the trainer begins
     memory_mb: float  #: private memory of the trainer process
 
 
@@ -93,35 +92,26 @@ class _Watch:
         self._job = job
         self._limits = limits
         self._future = future
-        self._begun_at: float | None = None
+        self._has_begun = False
         self._waiting_since = time.monotonic()
 
     def has_begun(self) -> bool:
         """Whether the trainer has taken the job; a cold one warms up before."""
-        if self._begun_at is None and self._future.running():
-            self._begun_at = time.monotonic()
-        return self._begun_at is not None
+        self._has_begun = self._has_begun or self._future.running()
+        return self._has_begun
 
     def check(self, pid: int) -> None:
         """Compare time and memory with the limits.
 
         Raises:
-            DeadlineExceeded: the training, or the trainer's start, takes too long.
+            DeadlineExceeded: the trainer's start takes too long.
             TrainerOutOfMemory: the trainer is too large.
         """
-        now = time.monotonic()
-        if self._begun_at is None:
-            if now - self._waiting_since > START_LIMIT_S:
-                raise DeadlineExceeded(
-                    f"The trainer of {self._job.meter} did not start within {START_LIMIT_S:.0f} s; "
-                    "is the machine overloaded?",
-                    deadline_s=START_LIMIT_S,
-                )
-        elif now - self._begun_at > self._limits.deadline_s:
+        if not self._has_begun and time.monotonic() - self._waiting_since > START_LIMIT_S:
             raise DeadlineExceeded(
-                f"Training {self._job.meter} took longer than {self._limits.deadline_s:g} s and "
-                "was stopped; raise TRAINING_DEADLINE_S or lower max_trials.",
-                deadline_s=self._limits.deadline_s,
+                f"The trainer of {self._job.meter} did not start within {START_LIMIT_S:.0f} s; "
+                "is the machine overloaded?",
+                deadline_s=START_LIMIT_S,
             )
         used_mb = private_memory_mb(pid)
         if used_mb > self._limits.memory_mb:
@@ -164,10 +154,11 @@ class Trainer:
         """Train in the child while watching it.
 
         Raises:
-            DeadlineExceeded: the deadline passed; the child has been killed.
+            DeadlineExceeded: the child did not start in time; it has been killed.
             TrainerOutOfMemory: the child outgrew its limit, or was killed from outside.
             TrainingFailed: the child crashed, or the training met a bug.
-            EnergyForecastingError: what the training itself raised.
+            EnergyForecastingError: what the training itself raised, or ``raise_if_gone``; then the
+                child has been killed, which is how a deadline or a cancellation stops it.
         """
         for _ in range(_STARTS_TRIED):
             if self.pid and not psutil.pid_exists(self.pid):
@@ -248,12 +239,21 @@ class Trainer:
 
 
 class TrainerPool:
-    """As many trainers as a worker process has threads."""
+    """The trainers of a worker process.
+
+    Args:
+        size: trainings at once; so many trainers start with the pool.
+        spare: further trainers that start when all others are at work.
+        max_trainings: a trainer is replaced after so many.
+        limits: what one training may take.
+        work: what a trainer does.
+    """
 
     def __init__(
         self,
         *,
         size: int,
+        spare: int = 0,
         max_trainings: int,
         limits: TrainerLimits,
         work: TrainerWork | None = None,
@@ -263,8 +263,12 @@ class TrainerPool:
         os.environ.update(TRAINER_ENVIRONMENT)  # inherited by every trainer
         work = work or TrainerWork()
         context = _trainer_context(work)
-        self._trainers = [Trainer(context, work, max_trainings=max_trainings) for _ in range(size)]
-        self._idle: queue.SimpleQueue[Trainer] = queue.SimpleQueue()
+        everyone = [
+            Trainer(context, work, max_trainings=max_trainings) for _ in range(spare + size)
+        ]
+        self._spare, self._trainers = everyone[:spare], everyone[spare:]
+        # The last one that came back is the first to go: those at work stay warm, spare ones rest.
+        self._idle: queue.LifoQueue[Trainer] = queue.LifoQueue()
 
     def start(self) -> None:
         """Start the trainers in the background; a task that comes earlier waits for them."""
@@ -303,16 +307,18 @@ class TrainerPool:
 
     def pids(self) -> list[int]:
         """Return the process ids of the trainers that have started."""
-        return [trainer.pid for trainer in self._trainers if trainer.pid]
+        return [trainer.pid for trainer in (*self._spare, *self._trainers) if trainer.pid]
 
     def close(self) -> None:
         """Kill every trainer."""
         self._closed.set()
-        for trainer in self._trainers:
+        for trainer in (*self._spare, *self._trainers):
             trainer.close()
 
     def _start_trainers(self) -> None:
         started = time.monotonic()
+        for trainer in self._spare:
+            self._idle.put(trainer)
         for trainer in self._trainers:
             trainer.start()
             self._idle.put(trainer)

@@ -17,15 +17,20 @@ import redis
 import structlog
 from pydantic import BaseModel, ConfigDict, Field
 
-from energy_forecasting.domain.errors import EnergyForecastingError
+from energy_forecasting.domain.errors import DeadlineExceeded, EnergyForecastingError
 from energy_forecasting.tasks.process_memory import private_memory_mb
 from energy_forecasting.tasks.redis_client import redis_faults_translated
-from energy_forecasting.tasks.task_store import PREFIX, Claim, TaskGone, TaskStore
+from energy_forecasting.tasks.task_keys import PREFIX
+from energy_forecasting.tasks.task_store import Claim, TaskGone, TaskStore
 
 WORKERS = f"{PREFIX}workers"
 WORKER_PREFIX = f"{PREFIX}worker:"
 ENTRY_TTL_MS = 15_000
 BEAT_S = 1.0
+#: How often leases are renewed, and so how soon a cancellation is noticed.
+LOOK_S = 0.5
+#: Beyond its deadline: a thread that is not stuck ends its attempt itself.
+STUCK_AFTER_S = 2.0
 
 logger = structlog.get_logger("task.worker")
 
@@ -41,6 +46,7 @@ class WorkerInfo(BaseModel):
     task: str | None = Field(description="Tasks being worked on, by id; None when idle")
     uptime_s: float
     rss_mb: float = Field(description="Resident memory of the worker, without its trainers")
+    threads: int = Field(1, description="Trainings that it runs at once")
     trainers: int = Field(description="Trainer processes that are ready or at work")
     trainers_rss_mb: float = Field(description="Private memory of its trainer processes")
 
@@ -85,8 +91,17 @@ class WorkerRegistry:
 class RunningTask:
     """One claimed task, watched by the heart while a thread works on it."""
 
-    def __init__(self, claim: Claim) -> None:
+    def __init__(
+        self,
+        claim: Claim,
+        *,
+        deadline_s: float,
+        on_overdue: Callable[[Claim, DeadlineExceeded], None],
+    ) -> None:
         self.claim = claim
+        self._deadline_s = deadline_s
+        self._overdue_at = time.monotonic() + deadline_s
+        self._on_overdue = on_overdue
         self._gone_because: str | None = None
 
     def mark_gone(self, reason: str) -> None:
@@ -98,13 +113,28 @@ class RunningTask:
 
         Raises:
             TaskGone: the claim no longer holds.
+            DeadlineExceeded: the attempt has taken its time.
         """
         if self._gone_because is not None:
             raise TaskGone(self.claim.task_id, self._gone_because)
+        if time.monotonic() > self._overdue_at:
+            raise self._overdue()
+
+    def end_if_overdue(self) -> None:
+        """End the attempt from outside when its thread is stuck where it cannot look."""
+        if self._gone_because is None and time.monotonic() > self._overdue_at + STUCK_AFTER_S:
+            self._on_overdue(self.claim, self._overdue())
+
+    def _overdue(self) -> DeadlineExceeded:
+        return DeadlineExceeded(
+            f"Training {self.claim.meter} took longer than {self._deadline_s:g} s and was "
+            "stopped; raise deadline_s or TRAINING_DEADLINE_S, or lower max_trials.",
+            deadline_s=self._deadline_s,
+        )
 
 
 class WorkerHeart:
-    """A thread that beats once a second: it renews leases and the worker's entry.
+    """A thread that renews the leases twice a second and the worker's entry once.
 
     It is also how a cancellation reaches the thread that works on the task.
     """
@@ -115,12 +145,14 @@ class WorkerHeart:
         store: TaskStore,
         *,
         version: str,
+        threads: int,
         trainer_pids: Callable[[], list[int]],
     ) -> None:
         self.worker = f"{socket.gethostname()}:{os.getpid()}"
         self._registry = registry
         self._store = store
         self._version = version
+        self._threads = threads
         self._trainer_pids = trainer_pids
         self._process = psutil.Process()
         self._running: dict[str, RunningTask] = {}
@@ -139,9 +171,21 @@ class WorkerHeart:
             self._registry.leave(self.worker)
 
     @contextlib.contextmanager
-    def watching(self, claim: Claim) -> Iterator[RunningTask]:
-        """Keep the claim's lease alive while the block runs."""
-        running = RunningTask(claim)
+    def watching(
+        self,
+        claim: Claim,
+        *,
+        deadline_s: float,
+        on_overdue: Callable[[Claim, DeadlineExceeded], None],
+    ) -> Iterator[RunningTask]:
+        """Keep the claim's lease alive while the block runs, up to its deadline.
+
+        Args:
+            claim: the run.
+            deadline_s: how long the attempt may take from now on.
+            on_overdue: ends the attempt when its thread is stuck; called by the heart.
+        """
+        running = RunningTask(claim, deadline_s=deadline_s, on_overdue=on_overdue)
         self._running[claim.task_id] = running
         try:
             yield running
@@ -150,10 +194,13 @@ class WorkerHeart:
 
     def _beat_until_stopped(self) -> None:
         is_away = False
-        while not self._stop.wait(BEAT_S):
+        beat_at = time.monotonic()
+        while not self._stop.wait(LOOK_S):
             try:
                 self._renew_leases()
-                self._registry.beat(self.worker, self._describe())
+                if time.monotonic() >= beat_at:
+                    beat_at = time.monotonic() + BEAT_S
+                    self._registry.beat(self.worker, self._describe())
             except EnergyForecastingError as error:
                 if not is_away:  # said once; the next line about it tells that it is back
                     logger.warning("Redis is away; the worker waits for it", error=error.message)
@@ -166,6 +213,7 @@ class WorkerHeart:
     def _renew_leases(self) -> None:
         for running in list(self._running.values()):
             try:
+                running.end_if_overdue()
                 self._store.renew(running.claim)
             except TaskGone as gone:
                 running.mark_gone(gone.reason)
@@ -179,6 +227,7 @@ class WorkerHeart:
             task=", ".join(self._running) or None,
             uptime_s=round(time.time() - self._process.create_time(), 1),
             rss_mb=round(self._process.memory_info().rss / 2**20, 1),
+            threads=self._threads,
             trainers=len(pids),
             trainers_rss_mb=round(sum(map(private_memory_mb, pids)), 1),
         )

@@ -6,6 +6,7 @@ from energy_forecasting import __version__
 from energy_forecasting.api.deps import ServicesDep, StoreProbeDep, TaskStoreDep
 from energy_forecasting.api.schemas import HealthAnswer, WorkerHealthAnswer
 from energy_forecasting.domain.errors import EnergyForecastingError
+from energy_forecasting.tasks.lanes import Lane
 
 router = APIRouter(prefix="/health", tags=["health"])
 
@@ -49,6 +50,9 @@ def worker_health(response: Response, services: ServicesDep) -> WorkerHealthAnsw
         broker_type="RedisBroker",
         workers=workers,
         queue_depth=services.tasks.waiting_count(),
+        queue_depth_by_lane={lane: services.tasks.waiting_count(lane) for lane in Lane},
+        dead_letters=services.dead_letters.count(),
+        reconciled=services.mendings(),
         message=None if workers else NO_WORKER,
     )
 

@@ -4,20 +4,27 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from energy_forecasting.api.deps import ServicesDep, TaskStoreDep, base_of_type, known_meter
+from energy_forecasting.api.deps import (
+    CursorQuery,
+    ServicesDep,
+    TaskStoreDep,
+    base_of_type,
+    known_meter,
+)
 from energy_forecasting.api.schemas import (
     UNKNOWN,
     BaseRequest,
     ErrorAnswer,
     TaskList,
     TrainAnswer,
+    TrainingChoices,
     TrainRequest,
 )
 from energy_forecasting.api.services import ApiServices
-from energy_forecasting.domain.meters import Meter
 from energy_forecasting.domain.stages import STAGE_MESSAGE, Stage
 from energy_forecasting.tasks.record import TaskRecord
 from energy_forecasting.tasks.task_store import Admission
+from energy_forecasting.tasks.wish import Wish
 
 router = APIRouter(prefix="/trainmodel", tags=["training"])
 
@@ -30,11 +37,8 @@ def train(request: TrainRequest, services: ServicesDep) -> TrainAnswer:
     with `deduplicated: true`.
     """
     meter = known_meter(request.meter_type, request.meter_id, services)
-    tuning = request.tuning
-    max_trials = tuning.max_trials if tuning else services.settings.tuning_max_trials
-    return _answer(
-        services.desk.admit(meter, max_trials=max_trials, force=request.force), meter, services
-    )
+    wish = wish_in(request, services)
+    return train_answer(services.desk.admit(meter, wish, force=request.force), services)
 
 
 @router.post("/base", summary="Queue the learning of a base for young meters")
@@ -46,18 +50,28 @@ def learn_base(request: BaseRequest, services: ServicesDep) -> TrainAnswer:
     time; its record's `meter_id` is `_base`. Temperature is not used.
     """
     base = base_of_type(request.meter_type, services)
-    return _answer(services.desk.admit(base, max_trials=0), base, services)
+    return train_answer(services.desk.admit(base, Wish()), services)
 
 
-def _answer(admission: Admission, meter: Meter, services: ApiServices) -> TrainAnswer:
+def wish_in(request: TrainingChoices, services: ApiServices) -> Wish:
+    """Return how the meters of a request are to be trained."""
+    tuning = request.tuning
+    return Wish(
+        max_trials=tuning.max_trials if tuning else services.settings.tuning_max_trials,
+        deadline_s=request.deadline_s,
+    )
+
+
+def train_answer(admission: Admission, services: ApiServices) -> TrainAnswer:
+    """Return what a client is told of an admitted task."""
     record = services.tasks.get(admission.task_id) if admission.deduplicated else None
     return TrainAnswer(
         task_id=admission.task_id,
         status=record.status if record else Stage.PENDING,
         progress=record.progress if record else 0,
         message=record.message if record else STAGE_MESSAGE[Stage.PENDING],
-        meter_id=meter.meter_id,
-        meter_type=meter.meter_type,
+        meter_id=admission.meter.meter_id,
+        meter_type=admission.meter.meter_type,
         deduplicated=admission.deduplicated,
     )
 
@@ -79,7 +93,7 @@ def find_tasks(
     status: Stage | None = None,
     meter_id: str | None = None,
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
-    cursor: Annotated[str | None, Query(pattern=r"^\d{1,16}$")] = None,
+    cursor: CursorQuery = None,
 ) -> TaskList:
     """List tasks, newest first."""
     page = tasks.find(status=status, meter_id=meter_id, limit=limit, cursor=cursor)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dramatiq.brokers.redis import RedisBroker
 from fastapi.testclient import TestClient
 from structlog.testing import capture_logs
 
@@ -18,6 +17,7 @@ from energy_forecasting.api.app import create_app
 from energy_forecasting.domain.meters import Meter
 from energy_forecasting.meters.sqlite import SqliteMeterStore
 from energy_forecasting.settings import Settings
+from energy_forecasting.tasks.leasing_broker import LeasingBroker
 from energy_forecasting.tasks.queue import redis_broker
 from energy_forecasting.tasks.redis_client import worker_redis
 from tests.conftest import PROJECT_DIR
@@ -70,7 +70,7 @@ def influx_settings(
 
 
 @pytest.fixture
-def broker(settings: Settings) -> Iterator[RedisBroker]:
+def broker(settings: Settings) -> Iterator[LeasingBroker]:
     made = redis_broker(worker_redis(settings.redis_url, decode_responses=False))
     yield made
     made.client.close()
@@ -108,7 +108,7 @@ def points(server: InfluxServer, database: str) -> list[dict[str, Any]]:
 
 def test_a_worker_publishes_what_the_api_answers(
     influx_settings: Settings,
-    broker: RedisBroker,
+    broker: LeasingBroker,
     influx_server: InfluxServer,
     influx_database: str,
 ) -> None:
@@ -133,7 +133,7 @@ def test_a_worker_publishes_what_the_api_answers(
 
 
 def test_a_worker_without_an_influxdb_says_that_there_is_nowhere_to_publish_to(
-    settings: Settings, broker: RedisBroker
+    settings: Settings, broker: LeasingBroker
 ) -> None:
     asked = settings.model_copy(update={"publish_forecasts_minutes": 30.0})
     with capture_logs() as logs:
@@ -145,7 +145,7 @@ def test_a_worker_without_an_influxdb_says_that_there_is_nowhere_to_publish_to(
 
 
 def test_a_worker_publishes_nothing_unless_it_is_asked_to(
-    influx_settings: Settings, broker: RedisBroker
+    influx_settings: Settings, broker: LeasingBroker
 ) -> None:
     unasked = influx_settings.model_copy(update={"publish_forecasts_minutes": 0})
     runtime = bootstrap.WorkerRuntime(unasked, broker, threads=1, must_stop=lambda: False)

@@ -32,6 +32,7 @@ from energy_forecasting.tasks.queue import TrainingQueue, redis_broker
 from energy_forecasting.tasks.redis_client import api_redis
 from energy_forecasting.tasks.task_store import TaskStore
 from energy_forecasting.tasks.trainer_process import TrainingJob, run_training
+from energy_forecasting.tasks.wish import Wish
 from energy_forecasting.tasks.workers import WorkerHeart, WorkerRegistry
 from tests.conftest import PROJECT_DIR
 
@@ -76,12 +77,16 @@ class Service:
         self._tasks = TaskStore(self._client, url=url, retention=timedelta(days=1))
         self._pipeline = TrainingPipeline(
             store=self._tasks,
-            queue=TrainingQueue(self._broker, self._tasks, url=url),
+            queue=TrainingQueue(self._broker, url=url),
             meters=self.meters,
             trainers=TrainersHere(),  # type: ignore[arg-type]
             registry=self.models,
             heart=WorkerHeart(
-                WorkerRegistry(self._client, url=url), self._tasks, version="1", trainer_pids=list
+                WorkerRegistry(self._client, url=url),
+                self._tasks,
+                version="1",
+                threads=1,
+                trainer_pids=list,
             ),
             base_builder=BaseBuilder(
                 meters=self.meters,
@@ -92,13 +97,14 @@ class Service:
                 max_meters=4,
             ),
             history_days=730,
+            deadline_s=60.0,
             limits=DEFAULT_LIMITS,
             must_stop=lambda: False,
         )
 
     def train(self) -> dict[str, Any]:
         """Run a training and return its result."""
-        task_id = self._tasks.admit(METER, {"max_trials": 0}).task_id
+        task_id = self._tasks.admit(METER, Wish()).task_id
         self._pipeline.run(task_id)
         record = self._tasks.get(task_id)
         assert record.result is not None, record.message

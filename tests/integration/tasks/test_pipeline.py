@@ -1,5 +1,6 @@
 """The pipeline over a real Redis and a real registry; the trainer is replaced by a quick one."""
 
+import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -24,13 +25,16 @@ from energy_forecasting.meters.memory import InMemoryMeterStore
 from energy_forecasting.meters.store import StoreStatus
 from energy_forecasting.registry.base_registry import BaseRegistry, read_base, write_base
 from energy_forecasting.registry.model_registry import ModelRegistry
+from energy_forecasting.tasks import workers
 from energy_forecasting.tasks.base_building import BaseBuilder
 from energy_forecasting.tasks.pipeline import TrainingPipeline
 from energy_forecasting.tasks.queue import TrainingQueue, redis_broker
 from energy_forecasting.tasks.record import TaskRecord
 from energy_forecasting.tasks.redis_client import api_redis
+from energy_forecasting.tasks.task_keys import LEASES
 from energy_forecasting.tasks.task_store import TaskStore
 from energy_forecasting.tasks.trainer_process import BaseJob, TrainingJob
+from energy_forecasting.tasks.wish import Wish
 from energy_forecasting.tasks.workers import WorkerHeart, WorkerRegistry
 from tests.model_cards import METER, card, gate_report, write_artifact
 
@@ -104,15 +108,20 @@ class World:
         self.models = ModelRegistry(models, versions_kept=3)
         self.bases = BaseRegistry(models)
         self.must_stop = False
+        self.heart = WorkerHeart(
+            WorkerRegistry(self.client, url=url),
+            self.store,
+            version="1",
+            threads=1,
+            trainer_pids=list,
+        )
         self.pipeline = TrainingPipeline(
             store=self.store,
-            queue=TrainingQueue(self.broker, self.store, url=url),
+            queue=TrainingQueue(self.broker, url=url),
             meters=meters,
             trainers=self.trainers,  # type: ignore[arg-type]
             registry=self.models,
-            heart=WorkerHeart(
-                WorkerRegistry(self.client, url=url), self.store, version="1", trainer_pids=list
-            ),
+            heart=self.heart,
             base_builder=BaseBuilder(
                 meters=meters,
                 trainers=self.trainers,  # type: ignore[arg-type]
@@ -122,12 +131,13 @@ class World:
                 max_meters=4,
             ),
             history_days=730,
+            deadline_s=900.0,
             limits=limits,
             must_stop=lambda: self.must_stop,
         )
 
     def train(self, meter: Meter = METER) -> TaskRecord:
-        task_id = self.store.admit(meter, {"max_trials": 0}).task_id
+        task_id = self.store.admit(meter, Wish()).task_id
         return self.run(task_id)
 
     def run(self, task_id: str) -> TaskRecord:
@@ -292,8 +302,80 @@ def test_a_bug_is_a_training_error_that_hides_its_inside(world: World) -> None:
     assert "secret detail" not in str(record.error)
 
 
+def test_a_training_over_its_deadline_is_tried_once_more_and_then_fails(world: World) -> None:
+    task_id = world.store.admit(METER, Wish(deadline_s=1.0)).task_id
+    world.trainers.before_return = lambda: time.sleep(1.1)
+
+    first = world.run(task_id)
+    second = world.run(task_id)
+
+    assert (first.status, first.attempt) == (Stage.PENDING, 2)
+    assert "longer than 1 s" in first.message
+    assert second.status is Stage.FAILED
+    assert second.error_details is not None
+    assert second.error_details["type"] == "TIMEOUT_ERROR"
+    assert world.models.champions() == []
+
+
+def test_an_attempt_that_is_stuck_beyond_its_deadline_is_ended_by_the_heart(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a run whose thread cannot look at the clock
+    monkeypatch.setattr(workers, "STUCK_AFTER_S", 0.0)
+    task_id = world.store.admit(METER, Wish(deadline_s=1.0)).task_id
+    seen: list[TaskRecord] = []
+
+    def be_stuck() -> None:
+        time.sleep(1.1)
+        world.heart._renew_leases()
+        seen.append(world.store.get(task_id))
+
+    world.trainers.before_return = be_stuck
+    # When
+    record = world.run(task_id)
+    # Then the record had gone back to the queue while the thread was still stuck
+    assert (seen[0].status, seen[0].attempt) == (Stage.PENDING, 2)
+    assert (record.status, record.attempt) == (Stage.PENDING, 2)
+    assert world.models.champions() == []
+
+
+def test_a_training_outlives_a_redis_that_is_away_while_it_reports(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: object) -> None:
+        raise ConnectionFailed("Redis is away.")
+
+    monkeypatch.setattr(world.store, "report_training", away)
+
+    assert world.train().status is Stage.SUCCESS
+
+
+def test_a_model_that_a_lost_attempt_has_published_is_gone_once_the_task_has_ended(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a worker that dies between the publication and the success
+    task_id = world.store.admit(METER, Wish()).task_id
+
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(world.store, "succeed", die)
+    with pytest.raises(KeyboardInterrupt):
+        world.run(task_id)
+    assert world.models.champion(METER).version == "v1"
+    world.client.zadd(LEASES, {task_id: 1})
+    assert world.store.release_lost(task_id, max_losses=3) is not None
+    monkeypatch.undo()
+    # When another attempt succeeds
+    world.trainers.version = "v2"
+    record = world.run(task_id)
+    # Then
+    assert record.status is Stage.SUCCESS
+    assert [card.version for card in world.models.versions(METER)] == ["v2"]
+
+
 def test_a_task_cancelled_while_it_trains_publishes_nothing(world: World) -> None:
-    task_id = world.store.admit(METER, {}).task_id
+    task_id = world.store.admit(METER, Wish()).task_id
 
     def cancel() -> None:
         world.store.cancel(task_id)
@@ -308,7 +390,7 @@ def test_a_task_cancelled_while_it_trains_publishes_nothing(world: World) -> Non
 def test_a_task_cancelled_while_it_is_saved_takes_its_model_back(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    task_id = world.store.admit(METER, {}).task_id
+    task_id = world.store.admit(METER, Wish()).task_id
     publish = world.models.publish
 
     def publish_then_cancel(incoming: Path, made: ModelCard, *, promote: bool) -> object:
@@ -398,7 +480,7 @@ def test_a_task_cancelled_while_its_refused_model_is_saved_leaves_no_version(
     world.train()
     world.trainers.version = "v2"
     world.trainers.gate = gate_report("v1", promoted=False)
-    task_id = world.store.admit(METER, {}).task_id
+    task_id = world.store.admit(METER, Wish()).task_id
     publish = world.models.publish
 
     def publish_then_cancel(incoming: Path, made: ModelCard, *, promote: bool) -> object:
@@ -459,7 +541,7 @@ def test_a_history_beyond_a_limit_is_refused_with_the_report(
 
 
 def test_a_stopping_worker_returns_its_task_to_the_queue(world: World) -> None:
-    task_id = world.store.admit(METER, {}).task_id
+    task_id = world.store.admit(METER, Wish()).task_id
 
     def stop() -> None:
         world.must_stop = True
@@ -563,7 +645,7 @@ def test_a_base_cancelled_while_it_is_saved_leaves_the_one_before(
     world.train(GAS_BASE)
     before = world.bases.card("gas").version
     # When another is cancelled after it was published
-    task_id = world.store.admit(GAS_BASE, {}).task_id
+    task_id = world.store.admit(GAS_BASE, Wish()).task_id
     publish = world.bases.publish
 
     def publish_then_cancel(incoming: Path, meter_type: str) -> object:
@@ -583,7 +665,7 @@ def test_a_base_cancelled_while_it_is_learnt_is_not_published(
     world: World, gas_meters: InMemoryMeterStore
 ) -> None:
     del gas_meters
-    task_id = world.store.admit(GAS_BASE, {}).task_id
+    task_id = world.store.admit(GAS_BASE, Wish()).task_id
 
     def cancel() -> None:
         world.store.cancel(task_id)

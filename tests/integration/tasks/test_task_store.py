@@ -12,7 +12,9 @@ from energy_forecasting.domain.errors import Conflict, ConnectionFailed, NoDataF
 from energy_forecasting.domain.meters import Meter
 from energy_forecasting.domain.stages import PIPELINE, Stage
 from energy_forecasting.tasks.redis_client import api_redis
-from energy_forecasting.tasks.task_store import LEASES, Claim, TaskGone, TaskStore
+from energy_forecasting.tasks.task_keys import LEASES
+from energy_forecasting.tasks.task_store import Claim, TaskGone, TaskStore
+from energy_forecasting.tasks.wish import Wish
 
 pytestmark = pytest.mark.redis
 
@@ -34,7 +36,7 @@ def store(client: redis.Redis, redis_url: str) -> TaskStore:
 
 
 def admitted(store: TaskStore, meter: Meter = METER) -> str:
-    return store.admit(meter, {"max_trials": 0}).task_id
+    return store.admit(meter, Wish()).task_id
 
 
 def claimed(store: TaskStore, task_id: str, worker: str = "host:1") -> Claim:
@@ -57,9 +59,9 @@ def test_an_admitted_task_is_pending_with_the_contracts_message(store: TaskStore
 
 
 def test_a_meter_has_one_open_task(store: TaskStore) -> None:
-    first = store.admit(METER, {})
-    again = store.admit(METER, {})
-    other = store.admit(OTHER, {})
+    first = store.admit(METER, Wish())
+    again = store.admit(METER, Wish())
+    other = store.admit(OTHER, Wish())
 
     assert again.deduplicated
     assert again.task_id == first.task_id
@@ -72,7 +74,7 @@ def test_admission_by_many_threads_at_once_yields_one_task(store: TaskStore) -> 
 
     def admit() -> None:
         start.wait()
-        admissions.append(store.admit(METER, {}))
+        admissions.append(store.admit(METER, Wish()))
 
     threads = [threading.Thread(target=admit) for _ in range(8)]
     for thread in threads:
@@ -101,7 +103,7 @@ def test_a_task_runs_through_all_stages_and_then_frees_its_meter(
     assert record.progress == 100
     assert record.result == {"status": "success"}
     assert record.estimated_completion is None
-    assert not store.admit(METER, {}).deduplicated
+    assert not store.admit(METER, Wish()).deduplicated
     seen = [
         json.loads(event)["status"] for event in client.lrange(f"ef:task_events:{task_id}", 0, -1)
     ]
@@ -205,7 +207,9 @@ def test_a_task_that_kills_its_workers_fails_in_the_end(
     claimed(store, task_id)
     lose_lease(client, task_id)
 
-    assert not store.release_lost(task_id, max_losses=3)
+    released = store.release_lost(task_id, max_losses=3)
+    assert released is not None
+    assert not released.is_requeued
     record = store.get(task_id)
     assert record.status is Stage.FAILED
     assert record.error_details is not None
@@ -217,7 +221,7 @@ def test_a_living_worker_keeps_its_task(store: TaskStore) -> None:
     store.renew(claimed(store, task_id))
 
     assert store.tasks_without_worker() == []
-    assert not store.release_lost(task_id, max_losses=3)
+    assert store.release_lost(task_id, max_losses=3) is None
     assert store.get(task_id).status is Stage.STARTED
 
 
@@ -263,6 +267,6 @@ def test_a_dead_redis_is_a_connection_error_that_hides_the_password() -> None:
     store = TaskStore(api_redis(url), url=url, retention=RETENTION)
 
     with pytest.raises(ConnectionFailed, match=r"127\.0\.0\.1:1 cannot be reached") as caught:
-        store.admit(METER, {})
+        store.admit(METER, Wish())
 
     assert "hunter2" not in str(caught.value)

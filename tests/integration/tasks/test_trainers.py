@@ -14,7 +14,6 @@ import pytest
 
 from energy_forecasting.domain.errors import (
     DataQualityError,
-    DeadlineExceeded,
     TrainerOutOfMemory,
     TrainingFailed,
 )
@@ -79,7 +78,7 @@ def pool() -> Iterator[TrainerPool]:
     made = TrainerPool(
         size=1,
         max_trainings=3,
-        limits=TrainerLimits(deadline_s=4, memory_mb=250),
+        limits=TrainerLimits(memory_mb=250),
         work=TrainerWork(prepare=prepare, train=behave, preloaded=[]),  # type: ignore[arg-type]
     )
     made.start()
@@ -135,7 +134,6 @@ def test_progress_is_seen_while_the_training_runs(pool: TrainerPool) -> None:
         ("killed", TrainerOutOfMemory, "was killed"),
         ("terminated", TrainerOutOfMemory, "was killed"),
         ("bug", TrainingFailed, "ZeroDivisionError"),
-        ("sleep", DeadlineExceeded, "longer than"),
         ("greedy", TrainerOutOfMemory, "TRAINER_MEMORY_LIMIT_MB"),
     ],
 )

@@ -1,5 +1,6 @@
 """The registry on a real file system: readers never see half a model."""
 
+import errno
 import os
 import time
 from pathlib import Path
@@ -73,6 +74,56 @@ def test_a_retracted_first_publication_leaves_no_model(registry: ModelRegistry) 
 
     with pytest.raises(NotFound, match="POST /trainmodel/"):
         registry.champion(METER)
+
+
+def test_a_withdrawn_version_gives_its_place_to_the_promoted_one_before(
+    registry: ModelRegistry,
+) -> None:
+    published(registry, "v1")
+    refused(registry, "v2")
+    published(registry, "v3")
+
+    assert registry.withdraw(METER, "v3")
+
+    assert registry.champion(METER).version == "v1"
+    assert kept(registry) == ["v2", "v1"]
+    assert not registry.withdraw(METER, "v3")
+
+
+def test_a_withdrawn_version_that_does_not_serve_leaves_the_champion_alone(
+    registry: ModelRegistry,
+) -> None:
+    published(registry, "v1")
+    published(registry, "v2")
+
+    assert registry.withdraw(METER, "v1")
+
+    assert registry.champion(METER).version == "v2"
+    assert kept(registry) == ["v2"]
+
+
+def test_a_withdrawn_only_version_leaves_no_model(registry: ModelRegistry) -> None:
+    published(registry, "v1")
+
+    assert registry.withdraw(METER, "v1")
+
+    assert registry.meters() == []
+
+
+def test_a_publication_that_fails_midway_leaves_no_version(
+    registry: ModelRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    published(registry, "v1")
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(registry, "_promote", full)
+    with pytest.raises(StorageFailed, match="No space left"):
+        published(registry, "v2")
+
+    assert kept(registry) == ["v1"]
+    assert registry.champion_version(METER) == "v1"
 
 
 def test_a_refused_model_is_kept_and_the_champion_serves_on(registry: ModelRegistry) -> None:
