@@ -197,7 +197,7 @@ class Trainer:
     def _schedule(self, job: Job) -> "Future[Any]":
         work = self._work.learn_base if isinstance(job, BaseJob) else self._work.train
         try:
-            return self._pool.schedule(work, args=[job])
+            return cast("Future[Any]", self._pool.schedule(work, args=[job]))
         except RuntimeError as error:  # what pebble says once an idle process has died
             raise BrokenProcessPool(str(error)) from error
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import redis
 
 from energy_forecasting.domain.stages import Stage
-from energy_forecasting.tasks.task_store import EVENT_CHANNEL_PREFIX
+from energy_forecasting.tasks.task_keys import EVENT_CHANNEL_PREFIX
 
 _REMEMBERED = 1000
 _RECONNECT_S = 0.05
@@ -74,7 +74,7 @@ class EventStream:
                 self._stop.wait(_RECONNECT_S)
 
     def _listen_while_connected(self) -> None:
-        with self._client.pubsub(ignore_subscribe_messages=True) as channel:
+        with self._client.pubsub(ignore_subscribe_messages=True) as channel:  # type: ignore[no-untyped-call] # redis-py's
             channel.psubscribe(f"{EVENT_CHANNEL_PREFIX}*")
             while not self._stop.is_set():
                 message = channel.get_message(timeout=0.2)

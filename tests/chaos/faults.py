@@ -18,7 +18,7 @@ import psutil
 import redis
 
 from energy_forecasting.domain.stages import Stage
-from energy_forecasting.tasks.task_store import LEASES, TASK_PREFIX
+from energy_forecasting.tasks.task_keys import LEASES, TASK_PREFIX
 from tests.chaos.event_stream import EventStream
 from tests.chaos.fault_kinds import KILLS, PAUSES, Fault
 from tests.chaos.reply_losing_proxy import LostReply, ReplyLosingProxy
@@ -74,7 +74,8 @@ class Striker:
             Fault.API_CUT: self._cut_api,
             Fault.STORE_CUT: self._cut_store,
             Fault.DISK_FULL: self._fill_disk,
-        } | dict.fromkeys(_QUESTIONS, self._lose_reply)
+            **dict.fromkeys(_QUESTIONS, self._lose_reply),
+        }
 
     def strike(self, strike: Strike) -> Injury:
         """Make a strike and return when it is over."""

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tests.chaos.fault_kinds import Fault
+from tests.chaos.faults import Injury
 from tests.chaos.storm import StormResult
 from tests.chaos.task_story import TaskStory
 from tests.chaos.violation import Violation, Wrong
@@ -73,6 +74,10 @@ class Report:
                     "seconds": round(result.seconds, 1),
                     "tasks": len(result.stories),
                     "accepted": result.accepted,
+                    "strikes": [
+                        _strike_told(injury, seconds)
+                        for injury, seconds in zip(result.injuries, result.recoveries, strict=True)
+                    ],
                     **{wrong.value: _count(result.violations, wrong) for wrong in Wrong},
                 }
                 for result in self._results
@@ -90,8 +95,7 @@ class Report:
         heads = ["storm", "s", "tasks", "accepted", "faults", *(wrong.value for wrong in Wrong)]
         rows = [
             [
-                result.plan.name,
-                f"{result.seconds:.0f}",
+                round(result.seconds),
                 len(result.stories),
                 result.accepted,
                 sum(injury.struck for injury in result.injuries),
@@ -99,8 +103,11 @@ class Report:
             ]
             for result in self._results
         ]
-        sums = [sum(int(row[column]) for row in rows) for column in range(1, len(heads))]
-        yield from _table([heads, *rows, ["all", *sums]])
+        names = [result.plan.name for result in self._results]
+        sums = [sum(column) for column in zip(*rows, strict=True)]
+        yield from _table(
+            [heads, *([name, *row] for name, row in zip(names, rows, strict=True)), ["all", *sums]]
+        )
 
     def _fault_table(self) -> Iterator[str]:
         heads = ["fault", "injected", "missed", "tasks hit", "recovery, median s", "worst s"]
@@ -159,6 +166,17 @@ class Report:
                         yield f"      {event}"
             if len(found) > _SHOWN_PER_KIND:
                 yield f"  {wrong}: ... and {len(found) - _SHOWN_PER_KIND} more in report.json"
+
+
+def _strike_told(injury: Injury, seconds: float | None) -> dict[str, object]:
+    return {
+        **asdict(injury.strike),
+        "begun_ms": injury.begun_ms,
+        "over_ms": injury.over_ms,
+        "struck": injury.struck,
+        "affected": sorted(injury.affected),
+        "recovery_s": seconds,
+    }
 
 
 def _end(story: TaskStory) -> str:

@@ -26,7 +26,7 @@ def run(
     with running_stack(folder, influxd=influxd) as stack:
         for name in names:
             plan = plan_storm(name, seed=seed, without=stack.impossible)
-            print(f"{name}: {len(plan.strikes)} strikes", flush=True)  # noqa: T201 - a run is long
+            print(f"{name}: {len(plan.strikes)} strikes", flush=True)
             earlier = frozenset(task_id for result in results for task_id in result.stories)
             share = -(-tasks // len(names))
             results.append(run_storm(stack, plan, seed=seed, tasks=share, earlier=earlier))

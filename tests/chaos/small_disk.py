@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+_MOUNT, _UNMOUNT = "/bin/mount", "/bin/umount"
 _SIZE_MB = 128
 _PIECE = bytes(64 * 1024)
 
@@ -54,7 +55,7 @@ def small_disk(folder: Path, *, keep_in: Path) -> Iterator[SmallDisk | None]:
     Afterwards it is unmounted, and what it held lies in ``keep_in``.
     """
     folder.mkdir(parents=True)
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={_SIZE_MB}m", "tmpfs", str(folder)]
+    mount = [_MOUNT, "-t", "tmpfs", "-o", f"size={_SIZE_MB}m", "tmpfs", str(folder)]
     try:
         made = subprocess.run(mount, capture_output=True, check=False).returncode == 0
     except FileNotFoundError:  # no such command on this system
@@ -68,4 +69,4 @@ def small_disk(folder: Path, *, keep_in: Path) -> Iterator[SmallDisk | None]:
     finally:
         disk.free()
         shutil.copytree(folder, keep_in, dirs_exist_ok=True)
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+        subprocess.run([_UNMOUNT, "--lazy", str(folder)], check=True)

@@ -1,4 +1,4 @@
-"""One storm over a running stack: clients order, faults strike, calm returns, a verdict is given."""
+"""One storm over a running stack: clients order, faults strike, calm returns, a verdict falls."""
 
 import random
 import time
@@ -9,11 +9,11 @@ import redis
 from tests.chaos.clients import Clients
 from tests.chaos.event_stream import EventStream
 from tests.chaos.faults import Injury, Striker
+from tests.chaos.meter_fleet import METERS
 from tests.chaos.patience import comes_true
 from tests.chaos.recovery import recovery_s
 from tests.chaos.stack import ChaosStack
 from tests.chaos.storm_plan import StormPlan, plan_orders
-from tests.chaos.meter_fleet import METERS
 from tests.chaos.task_story import TaskStory, read_stories
 from tests.chaos.verdict import judge_models, judge_remnants, judge_tasks
 from tests.chaos.violation import Violation, Wrong

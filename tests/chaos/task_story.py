@@ -9,7 +9,7 @@ import redis
 from energy_forecasting.domain.meters import Meter
 from energy_forecasting.domain.stages import TERMINAL_STAGES, Stage
 from energy_forecasting.tasks.record import TaskRecord
-from energy_forecasting.tasks.task_store import INDEX, PREFIX, TASK_PREFIX
+from energy_forecasting.tasks.task_keys import INDEX, TASK_EVENTS_PREFIX, TASK_PREFIX
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,7 +80,7 @@ class TaskStory:
 def read_story(client: redis.Redis, task_id: str) -> TaskStory:
     """Return a task's story."""
     fields = cast("dict[str, str]", client.hgetall(TASK_PREFIX + task_id))
-    texts = cast("list[str]", client.lrange(f"{PREFIX}task_events:{task_id}", 0, -1))
+    texts = cast("list[str]", client.lrange(TASK_EVENTS_PREFIX + task_id, 0, -1))
     return TaskStory(
         task_id=task_id,
         record=TaskRecord.from_hash(task_id, fields) if fields else None,

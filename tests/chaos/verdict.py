@@ -16,7 +16,13 @@ from energy_forecasting.domain.meters import Meter
 from energy_forecasting.domain.stages import ENTERED_FROM, Stage
 from energy_forecasting.registry.artifact import read_artifact
 from energy_forecasting.registry.model_registry import INCOMING, SUFFIX
-from energy_forecasting.tasks.task_store import LEASES, OPEN, PREFIX, UNQUEUED
+from energy_forecasting.tasks.task_keys import (
+    LEASES,
+    OPEN,
+    WAITING_PREFIX,
+    WITHDRAWALS,
+    live_key,
+)
 from tests.chaos.task_story import TaskEvent, TaskStory
 from tests.chaos.violation import Violation, Wrong
 
@@ -161,11 +167,12 @@ def judge_remnants(client: redis.Redis, root: Path) -> Iterator[Violation]:
         held = _length(client, name)
         if held:
             yield Violation(wrong=Wrong.REMNANT, sentence=f"{name} still holds {held}")
-    for name in (OPEN, LEASES, UNQUEUED):
-        if held := cast("int", client.zcard(name)):
+    waiting = sorted(cast("list[str]", client.keys(f"{WAITING_PREFIX}*")))
+    for name in (OPEN, LEASES, WITHDRAWALS, *waiting):
+        if held := client.zcard(name):
             yield Violation(wrong=Wrong.REMNANT, sentence=f"{name} still holds {held}")
-    for name in sorted(cast("list[str]", client.keys(f"{PREFIX}live:*"))):
-        yield Violation(wrong=Wrong.REMNANT, sentence=f"{name} still names {client.get(name)}")
+    for name in sorted(cast("list[str]", client.keys(f"{live_key(None)}*"))):
+        yield Violation(wrong=Wrong.REMNANT, sentence=f"{name} still names a task")
     for path in sorted((root / INCOMING).glob("*")):
         yield Violation(wrong=Wrong.REMNANT, sentence=f"{path.relative_to(root)} was left behind")
 
@@ -173,7 +180,7 @@ def judge_remnants(client: redis.Redis, root: Path) -> Iterator[Violation]:
 def _length(client: redis.Redis, name: str) -> int:
     count = {"list": client.llen, "set": client.scard, "hash": client.hlen, "zset": client.zcard}
     kind = str(client.type(name))
-    return cast("int", count[kind](name)) if kind in count else 0
+    return count[kind](name) if kind in count else 0
 
 
 def _by_meter(stories: Mapping[str, TaskStory]) -> dict[Meter, list[TaskStory]]:

@@ -27,6 +27,8 @@ from energy_forecasting.tasks.trainer_process import Board, TrainingJob
 from energy_forecasting.tasks.trainers import TrainerLimits, TrainerPool, TrainerWork
 from tests.conftest import wait_until
 
+ENDINGS = {"killed": getattr(signal, "SIGKILL", signal.SIGTERM), "terminated": signal.SIGTERM}
+
 #: What a leaking training leaves behind in its process.
 LEAKED: list[object] = []
 
@@ -45,10 +47,8 @@ def behave(job: TrainingJob) -> int:
             time.sleep(60)
         case "crash":
             os.kill(os.getpid(), signal.SIGSEGV)
-        case "killed":
-            os.kill(os.getpid(), signal.SIGKILL)
-        case "terminated":
-            os.kill(os.getpid(), signal.SIGTERM)
+        case "killed" | "terminated":
+            os.kill(os.getpid(), ENDINGS[job.meter.meter_id])
         case "bug":
             raise ZeroDivisionError("a bug")
         case "constant":
