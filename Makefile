@@ -2,7 +2,7 @@
 # ARGS reaches the program: make run ARGS="--port 9000".
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo run test lint types unit integration e2e accuracy lock clean
+.PHONY: help install install-dev demo run test lint types unit integration e2e chaos accuracy lock clean
 .NOTPARALLEL:
 
 # Without byte code TensorFlow takes three times as long to import.
@@ -50,6 +50,9 @@ integration: install-dev ## Tests against a real Redis and real stores
 
 e2e: install-dev ## Tests that start the whole stack as an operator would
 	@exec $(BIN)/python -m pytest tests/e2e $(ARGS)
+
+chaos: install-dev ## Storms over the real stack: make chaos ARGS="--seed 7 --tasks 200 --storms workers,replies"
+	@exec $(BIN)/python -m tests.chaos $(ARGS)
 
 accuracy: ## Measure the product against its opponents: make accuracy ARGS="--data F --meta F --out F"
 	@exec $(BIN)/python benchmarks/accuracy.py $(ARGS)

@@ -18,7 +18,7 @@ from tests.chaos.violation import Wrong
 from tests.chaos.witness import Witness
 
 #: Trainings that are kept open: enough that no worker idles.
-OPEN_AT_ONCE = 8
+OPEN_AT_ONCE = 5
 _FEED_EVERY_S = 0.05
 _RETRY_AFTER_S = 0.3
 #: How long a client goes on asking.
@@ -46,11 +46,18 @@ class Clients:
         """Begin to order."""
         self._thread.start()
 
-    def stop(self) -> None:
+    def finish(self) -> None:
         """Order no more; returns when every order and every cancelling has its answer."""
         self._enough.set()
         self._thread.join()
         self._pool.shutdown()
+
+    def order_one(self) -> None:
+        """Order one more training, which nobody cancels."""
+        self._ask(Order(meter=1, twice=False, cancel_at=None))
+
+    def close(self) -> None:
+        """Hang up."""
         self._http.close()
 
     def _feed(self) -> None:

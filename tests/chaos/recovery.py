@@ -26,6 +26,8 @@ def recovery_s(injury: Injury, stories: Mapping[str, TaskStory]) -> float | None
 def _moves_again_ms(injury: Injury, story: TaskStory | None) -> int | None:
     if story is None:
         return None
+    if story.ended_ms is not None and story.ended_ms <= injury.begun_ms:
+        return injury.begun_ms  # only its message was hit
     return min(
         (
             event.at_ms

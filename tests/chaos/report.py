@@ -57,6 +57,7 @@ class Report:
         yield from self._fault_table()
         yield ""
         yield f"champions read meanwhile: {sum(r.champions_read for r in self._results)}"
+        yield f"unfinished files swept: {sum(r.swept for r in self._results)}"
         yield f"ends: {_told(self._ends())}"
         yield f"answers: {_told(self._answers())}"
         for what in self._left_out:
@@ -86,6 +87,7 @@ class Report:
             "ends": self._ends(),
             "answers": self._answers(),
             "champions_read": sum(result.champions_read for result in self._results),
+            "swept": sum(result.swept for result in self._results),
             "left_out": list(self._left_out),
             "violations": [asdict(each) for each in self.violations],
         }

@@ -1,11 +1,13 @@
 """One storm over a running stack: clients order, faults strike, calm returns, a verdict falls."""
 
+import os
 import random
 import time
 from dataclasses import dataclass, field
 
 import redis
 
+from energy_forecasting.registry.model_registry import ABANDONED_S
 from tests.chaos.clients import Clients
 from tests.chaos.event_stream import EventStream
 from tests.chaos.faults import Injury, Striker
@@ -15,7 +17,7 @@ from tests.chaos.recovery import recovery_s
 from tests.chaos.stack import ChaosStack
 from tests.chaos.storm_plan import StormPlan, plan_orders
 from tests.chaos.task_story import TaskStory, read_stories
-from tests.chaos.verdict import judge_models, judge_remnants, judge_tasks
+from tests.chaos.verdict import judge_models, judge_queues, judge_remnants, judge_tasks
 from tests.chaos.violation import Violation, Wrong
 from tests.chaos.witness import Onlooker, Witness
 
@@ -41,6 +43,7 @@ class StormResult:
     accepted: int = 0
     answers: dict[str, int] = field(default_factory=dict)
     champions_read: int = 0
+    swept: int = 0  #: unfinished files of killed processes, which the next training removed
     violations: list[Violation] = field(default_factory=list)
 
 
@@ -82,10 +85,13 @@ def run_storm(
                 comes_true(lambda: _is_over(stack, injury), within_s=_OVERCOME_LIMIT_S)  # noqa: B023 - called at once
         comes_true(lambda: len(witness.accepted) >= tasks, within_s=_SETTLE_LIMIT_S + tasks)
     finally:
-        clients.stop()
+        clients.finish()
+        comes_true(lambda: _is_calm(stack, witness), within_s=_SETTLE_LIMIT_S)
+        result.swept = _have_swept(stack, clients)
         has_settled = comes_true(lambda: _is_calm(stack, witness), within_s=_SETTLE_LIMIT_S)
         onlooker.stop()
         events.stop()
+        clients.close()
     result.stories = read_stories(stack.redis.client, set(witness.accepted))
     result.recoveries = [recovery_s(injury, result.stories) for injury in result.injuries]
     result.violations = [
@@ -116,13 +122,27 @@ def _is_over(stack: ChaosStack, injury: Injury) -> bool:
     return recovery_s(injury, stories) is not None and stack.is_ready()
 
 
+def _have_swept(stack: ChaosStack, clients: Clients) -> int:
+    """Let the next training find what killed processes left, as if ten minutes had passed.
+
+    Returns:
+        How many unfinished files there were.
+    """
+    left = list(stack.incoming.glob("*"))
+    long_ago = time.time() - 2 * ABANDONED_S
+    for path in left:
+        os.utime(path, (long_ago, long_ago))
+    clients.order_one()
+    return len(left)
+
+
 def _is_calm(stack: ChaosStack, witness: Witness) -> bool:
-    """Whether nothing is left to be done, and everybody is there to do it."""
+    """Whether nothing waits to be done, and everybody is there to do it."""
     try:
         stories = read_stories(stack.redis.client, set(witness.accepted))
         return (
             all(story.is_over for story in stories.values())
-            and not any(judge_remnants(stack.redis.client, stack.registry.root))
+            and not any(judge_queues(stack.redis.client))
             and stack.is_ready()
             and not stack.orphans()
         )

@@ -161,6 +161,13 @@ def _judge_models_of(meter: Meter, tasks: list[TaskStory], root: Path) -> Iterat
 
 def judge_remnants(client: redis.Redis, root: Path) -> Iterator[Violation]:
     """Queues, leases and indexes are empty, and no half-written model lies about."""
+    yield from judge_queues(client)
+    for path in sorted((root / INCOMING).glob("*")):
+        yield Violation(wrong=Wrong.REMNANT, sentence=f"{path.relative_to(root)} was left behind")
+
+
+def judge_queues(client: redis.Redis) -> Iterator[Violation]:
+    """Nobody waits, and nothing waits for anybody."""
     for name in sorted(cast("list[str]", client.keys("dramatiq:*"))):
         if name.endswith("__heartbeats__"):  # who is there, not what is to be done
             continue
@@ -173,8 +180,6 @@ def judge_remnants(client: redis.Redis, root: Path) -> Iterator[Violation]:
             yield Violation(wrong=Wrong.REMNANT, sentence=f"{name} still holds {held}")
     for name in sorted(cast("list[str]", client.keys(f"{live_key(None)}*"))):
         yield Violation(wrong=Wrong.REMNANT, sentence=f"{name} still names a task")
-    for path in sorted((root / INCOMING).glob("*")):
-        yield Violation(wrong=Wrong.REMNANT, sentence=f"{path.relative_to(root)} was left behind")
 
 
 def _length(client: redis.Redis, name: str) -> int:
