@@ -1,4 +1,4 @@
-"""Clients that ask for trainings without end, twice at once, and cancel some of them.
+"""Clients that ask for trainings without end, alone, in batches, twice at once; some are cancelled.
 
 A client that got no answer, or one that says "try again", asks again, as its own users would. A
 training that was asked for counts as accepted from the answer of 200 on, and no sooner.
@@ -8,6 +8,8 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from typing import Any
 
 import httpx
 
@@ -54,7 +56,7 @@ class Clients:
 
     def order_one(self) -> None:
         """Order one more training, which nobody cancels."""
-        self._ask(Order(meter=1, twice=False, cancel_at=None))
+        self._ask(Order(meters=[1], twice=False, cancel_at=None))
 
     def close(self) -> None:
         """Hang up."""
@@ -67,21 +69,27 @@ class Clients:
 
     def _place(self, order: Order) -> None:
         asked = [self._pool.submit(self._ask, order) for _ in range(2 if order.twice else 1)]
-        task_ids = {each.result() for each in asked}
-        if order.cancel_at is not None and (task_id := next(iter(task_ids))):
-            self._pool.submit(self._cancel, task_id, order)
+        task_ids = sorted({task_id for each in asked for task_id in each.result()})
+        if order.cancel_at is not None and task_ids:
+            self._pool.submit(self._cancel, task_ids[0], order)
 
-    def _ask(self, order: Order) -> str | None:
-        meter = meter_number(order.meter)
-        wanted = {"meter_id": meter.meter_id, "meter_type": meter.meter_type}
-        answer = self._insist("POST", "/trainmodel/", wanted)
+    def _ask(self, order: Order) -> list[str]:
+        """Ask until it is accepted; return the ids of the tasks."""
+        meters = [asdict(meter_number(number)) for number in order.meters]
+        is_batch = len(meters) > 1
+        path, body = (
+            ("/trainmodel/batch", {"meters": meters}) if is_batch else ("/trainmodel/", meters[0])
+        )
+        answer = self._insist("POST", path, body)
         if answer is None or answer.status_code != httpx.codes.OK:
             said = answer.text[:300] if answer else "nothing"
-            self._witness.object(Wrong.LOST, f"{meter} could not be ordered: {said}")
-            return None
-        task_id = str(answer.json()["task_id"])
-        self._witness.accept(task_id, meter.meter_id)
-        return task_id
+            self._witness.object(Wrong.LOST, f"meters {order.meters} could not be ordered: {said}")
+            return []
+        told = answer.json()
+        accepted = told["tasks"] if is_batch else [told]
+        for task in accepted:
+            self._witness.accept(str(task["task_id"]), task["meter_id"])
+        return [str(task["task_id"]) for task in accepted]
 
     def _cancel(self, task_id: str, order: Order) -> None:
         assert order.cancel_at is not None
@@ -93,7 +101,7 @@ class Clients:
             said = answer.text[:300] if answer else "nothing"
             self._witness.object(Wrong.LOST, f"{task_id} could not be cancelled: {said}", task_id)
 
-    def _insist(self, method: str, path: str, body: dict[str, str] | None) -> httpx.Response | None:
+    def _insist(self, method: str, path: str, body: dict[str, Any] | None) -> httpx.Response | None:
         """Ask until the answer is final; None when patience ends."""
         deadline = time.monotonic() + _PATIENCE_S
         while time.monotonic() < deadline:

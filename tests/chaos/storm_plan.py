@@ -24,6 +24,8 @@ _OUTAGE_S = (1.0, 3.5)
 _LONG_CUT_S = 12.0
 _LONGEST_BREATH_S = 1.0
 
+#: Of orders: one in five is a batch.
+_SIZES = (1, 1, 1, 1, 3)
 _TWICE_SHARE = 0.15
 _CANCELLED_SHARE = 0.15
 
@@ -49,9 +51,9 @@ class StormPlan:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Order:
-    """One training to ask for."""
+    """One wish of a client."""
 
-    meter: int  #: its number
+    meters: list[int]  #: their numbers; several are asked for as a batch
     twice: bool  #: asked for by two clients at once
     cancel_at: Stage | None  #: cancelled as soon as it is seen there; None: left alone
 
@@ -89,11 +91,11 @@ def plan_storm(name: str, *, seed: int, without: frozenset[Fault] = frozenset())
 
 
 def plan_orders(name: str, *, seed: int, meters: int) -> Iterator[Order]:
-    """Yield a storm's trainings without end."""
+    """Yield what a storm's clients wish for, without end."""
     dice = random.Random(f"{seed} {name} orders")  # noqa: S311 - as above
     while True:
         yield Order(
-            meter=dice.randrange(meters),
+            meters=dice.sample(range(meters), dice.choice(_SIZES)),
             twice=dice.random() < _TWICE_SHARE,
             cancel_at=dice.choice(PIPELINE[:-1]) if dice.random() < _CANCELLED_SHARE else None,
         )

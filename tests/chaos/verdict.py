@@ -17,6 +17,8 @@ from energy_forecasting.domain.stages import ENTERED_FROM, Stage
 from energy_forecasting.registry.artifact import read_artifact
 from energy_forecasting.registry.model_registry import INCOMING, SUFFIX
 from energy_forecasting.tasks.task_keys import (
+    BATCH_OPEN_SUFFIX,
+    BATCH_PREFIX,
     LEASES,
     OPEN,
     WAITING_PREFIX,
@@ -178,6 +180,8 @@ def judge_queues(client: redis.Redis) -> Iterator[Violation]:
     for name in (OPEN, LEASES, WITHDRAWALS, *waiting):
         if held := client.zcard(name):
             yield Violation(wrong=Wrong.REMNANT, sentence=f"{name} still holds {held}")
+    for name in sorted(cast("list[str]", client.keys(f"{BATCH_PREFIX}*{BATCH_OPEN_SUFFIX}"))):
+        yield Violation(wrong=Wrong.REMNANT, sentence=f"{name} still holds {client.scard(name)}")
     for name in sorted(cast("list[str]", client.keys(f"{live_key(None)}*"))):
         yield Violation(wrong=Wrong.REMNANT, sentence=f"{name} still names a task")
 
