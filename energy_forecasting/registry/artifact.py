@@ -23,6 +23,8 @@ Weights = dict[str, npt.NDArray[np.float32]]
 
 _CARD = "energy_forecasting_card"
 _WEIGHTS = "model_weights"
+#: What h5py raises where a file is damaged, by how deep the damage lies.
+_DAMAGE = (OSError, RuntimeError, KeyError, ValueError)
 
 
 def write_card(path: Path, card: ModelCard) -> None:
@@ -86,7 +88,7 @@ def _opened(path: Path) -> Iterator[h5py.File]:
     try:
         with h5py.File(path, "r") as file:
             yield file
-    except OSError as error:
+    except _DAMAGE as error:
         raise _unreadable(path, error) from error
 
 
@@ -136,7 +138,7 @@ def _without_network(path: Path) -> StorageFailed:
     return StorageFailed(f"{path.name} holds no network; train the meter again.", path=str(path))
 
 
-def _unreadable(path: Path, error: OSError) -> StorageFailed:
+def _unreadable(path: Path, error: Exception) -> StorageFailed:
     return StorageFailed(
         f"The model file {path.name} cannot be opened: {type(error).__name__}. Check that it "
         "exists, is complete and that the disk has space; else train the meter again.",

@@ -15,6 +15,7 @@ import httpx
 
 from tests.chaos.event_stream import EventStream
 from tests.chaos.meter_fleet import meter_number
+from tests.chaos.patience import end_thread
 from tests.chaos.storm_plan import Order
 from tests.chaos.violation import Wrong
 from tests.chaos.witness import Witness
@@ -50,8 +51,7 @@ class Clients:
 
     def finish(self) -> None:
         """Order no more; returns when every order and every cancelling has its answer."""
-        self._enough.set()
-        self._thread.join()
+        end_thread(self._thread, self._enough)
         self._pool.shutdown()
 
     def order_one(self) -> None:

@@ -13,6 +13,7 @@ import redis
 
 from energy_forecasting.domain.stages import Stage
 from energy_forecasting.tasks.task_keys import EVENT_CHANNEL_PREFIX
+from tests.chaos.patience import end_thread
 
 _REMEMBERED = 1000
 _RECONNECT_S = 0.05
@@ -44,8 +45,7 @@ class EventStream:
 
     def stop(self) -> None:
         """Listen no more."""
-        self._stop.set()
-        self._thread.join()
+        end_thread(self._thread, self._stop)
         self._client.close()
 
     def next_entry(

@@ -1,5 +1,6 @@
-"""Waiting for a condition that must come true."""
+"""Waiting for a condition that must come true, and for threads that must not have died."""
 
+import threading
 import time
 from collections.abc import Callable
 
@@ -28,3 +29,16 @@ def comes_true(condition: Callable[[], bool], *, within_s: float) -> bool:
             return False
         time.sleep(POLL_S)
     return True
+
+
+def end_thread(thread: threading.Thread, stop: threading.Event) -> None:
+    """Tell a thread of the harness to stop, and wait for it.
+
+    Raises:
+        DidNotHappen: it had died before: what it should have seen was not seen.
+    """
+    lived = thread.is_alive()
+    stop.set()
+    thread.join()
+    if not lived:
+        raise DidNotHappen(f"the thread {thread.name} died; its traceback stands above")

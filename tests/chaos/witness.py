@@ -18,6 +18,7 @@ from energy_forecasting.domain.errors import StorageFailed
 from energy_forecasting.domain.stages import PIPELINE, TERMINAL_STAGES, Stage
 from energy_forecasting.registry.artifact import read_artifact
 from energy_forecasting.registry.model_registry import SUFFIX
+from tests.chaos.patience import end_thread
 from tests.chaos.violation import Violation, Wrong
 
 #: Of every so many looks at open tasks, one at the ended ones.
@@ -137,8 +138,7 @@ class Onlooker:
 
     def stop(self) -> None:
         """Look at every task once more, then no more."""
-        self._stop.set()
-        self._thread.join()
+        end_thread(self._thread, self._stop)
         self._look_at(self._witness.accepted)
         self._witness.read_champions(self._models)
         self._http.close()

@@ -59,6 +59,18 @@ def test_card_and_weights_come_together(artifact: Path) -> None:
     assert set(weights) == {"hidden_1/kernel", "hidden_1/bias"}
 
 
+def test_damage_that_is_found_on_the_way_is_a_storage_error(artifact: Path) -> None:
+    # Given
+    write_card(artifact, CARD)
+    content = bytearray(artifact.read_bytes())
+    # The object headers of groups and data sets; the file opens without them.
+    content[1024:] = bytes(len(content) - 1024)
+    artifact.write_bytes(content)
+    # Then
+    with pytest.raises(StorageFailed):
+        read_artifact(artifact)
+
+
 def test_a_foreign_file_carries_no_card(artifact: Path) -> None:
     with pytest.raises(StorageFailed, match="carries no model card"):
         read_card(artifact)
