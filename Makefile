@@ -2,7 +2,7 @@
 # ARGS reaches the program: make run ARGS="--port 9000".
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo run test lint types unit integration e2e chaos accuracy lock clean
+.PHONY: help install install-dev demo run test lint secrets audit types unit integration e2e chaos accuracy lock clean
 .NOTPARALLEL:
 
 # Without byte code TensorFlow takes three times as long to import.
@@ -38,6 +38,21 @@ lint: install-dev ## Style, format and the arrows between the rooms
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/lint-imports
+	@$(MAKE) --no-print-directory secrets
+
+# Made up, for tests and examples; ruff asks for a word at each of the others (S105 to S107).
+NO_SECRETS := s3cret|never-shown|^replace-with-|^X-API-Key$$|^true$$
+
+secrets: ## Look for passwords, tokens and keys in what git knows; without the network
+	@if git rev-parse --is-inside-work-tree > /dev/null 2>&1; then \
+		git ls-files -z | xargs -0 $(BIN)/detect-secrets-hook --no-verify \
+			--exclude-lines 'noqa: S10[5-7]' --exclude-secrets '$(NO_SECRETS)'; \
+	else echo "Not a git checkout: nothing was looked through for secrets."; fi
+
+audit: ## Ask the network for known weaknesses of the pinned packages
+	@$(NEED_PYTHON); "$(PYTHON)" -m venv .venv-audit
+	@.venv-audit/bin/pip install --quiet --upgrade pip-audit
+	@exec .venv-audit/bin/pip-audit --strict --no-deps --disable-pip --requirement requirements.lock
 
 types: install-dev ## Types
 	@exec $(BIN)/mypy

@@ -21,7 +21,7 @@ set "RELOAD="
 for %%v in (true 1 yes on) do if /i "%DEBUG%"=="%%v" set "RELOAD=--reload --reload-dir energy_forecasting"
 if defined RELOAD echo DEBUG is on: debug logs; the API restarts when a source file changes.
 echo Starting the API on http://localhost:8000 (documentation: http://localhost:8000/docs)...
-"%PYTHON%" -m uvicorn main_dramatiq:app --host 0.0.0.0 --port 8000 %RELOAD% %*
+"%PYTHON%" -m uvicorn main_dramatiq:app --host 0.0.0.0 --port 8000 --no-server-header %RELOAD% %*
 if errorlevel 1 goto failed
 exit /b 0
 

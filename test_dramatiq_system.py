@@ -1,12 +1,14 @@
 """Drive a running system from health to forecast and print what it answers.
 
 ``python test_dramatiq_system.py [METER_ID] [METER_TYPE] [BASE_URL]``, by default the sample meter
-ucam_b37_elec, electricity, http://localhost:8000. Exit code 0 when all is well, else 1 with a
-sentence. A script for operators, in spite of its name: pytest leaves it alone.
+ucam_b37_elec, electricity, http://localhost:8000. Where the API asks for a key, put one with the
+scope train into the environment as ENERGY_FORECASTING_API_KEY. Exit code 0 when all is well, else
+1 with a sentence. A script for operators, in spite of its name: pytest leaves it alone.
 """
 
 import argparse
 import math
+import os
 import sys
 import time
 from itertools import pairwise
@@ -19,6 +21,7 @@ __test__: dict[str, str] = {}  # nothing here for pytest or doctest
 
 TRAINING_LIMIT_S = 1200.0
 WEEK_HOURS = 168
+KEY_VARIABLE = "ENERGY_FORECASTING_API_KEY"
 LOCAL_HOSTS = {"localhost", "127.0.0.1", "::1"}
 
 
@@ -29,6 +32,8 @@ class Failure(Exception):
 def check_health(client: httpx.Client) -> None:
     """The API, Redis and the meter store."""
     health = call(client, "GET", "/health/")
+    if "broker" not in health:
+        raise Failure(f"The API asks for a key; put one with the scope train into {KEY_VARIABLE}.")
     store = health["meter_store"]
     print(f"  broker {health['broker']}, meter store {store['kind']} {store['status']}")
     if health["status"] != "healthy":
@@ -123,8 +128,10 @@ def main() -> int:
     arguments = parser.parse_args()
     url, meter_type = arguments.base_url, arguments.meter_type
     meter = {"meter_id": arguments.meter_id, "meter_type": meter_type}
+    key = os.environ.get(KEY_VARIABLE)
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
     is_remote = httpx.URL(url).host not in LOCAL_HOSTS  # only then through a proxy
-    with httpx.Client(base_url=url, timeout=30.0, trust_env=is_remote) as client:
+    with httpx.Client(base_url=url, headers=headers, timeout=30.0, trust_env=is_remote) as client:
         try:
             print(f"Health of {url}")
             check_health(client)

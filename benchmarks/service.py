@@ -230,6 +230,7 @@ def prepared_environment(folder: Path, url: str) -> dict[str, str]:
         "SQLITE_PATH": str(meters),
         "MODEL_STORE": str(folder / "models"),
         "LOG_DIR": str(folder / "logs"),
+        "API_KEYS": str(folder / "api_keys.json"),
     }
     return {**kept, **own}
 

@@ -3,7 +3,7 @@
 ``run`` starts Redis, a worker and the API, and stops all of it on Ctrl-C; ``demo`` also trains the
 sample meters and shows their forecasts. ``import`` and ``meters`` fill and list the meter store;
 ``doctor`` connects to it, says what it found and what to write in the configuration; ``publish``
-writes forecasts to InfluxDB.
+writes forecasts to InfluxDB; ``keys`` makes, lists and revokes the keys of the API.
 Settings come from the environment, as for the doors.
 """
 
@@ -22,20 +22,8 @@ DEFAULT_PICTURE = PROJECT_DIR / "demo_output" / "forecast.png"
 def main() -> int:
     """Read the command line and return the exit code."""
     arguments = _parser().parse_args()
-    if arguments.command in {"import", "meters"}:
-        from energy_forecasting import cli  # noqa: PLC0415 - see above
-
-        if arguments.command == "meters":
-            return cli.list_meters()
-        return cli.import_readings(arguments.readings, arguments.profiles)
-    if arguments.command == "doctor":
-        from energy_forecasting import doctor_command  # noqa: PLC0415 - see above
-
-        return doctor_command.examine(arguments)
-    if arguments.command == "publish":
-        from energy_forecasting import publish_command  # noqa: PLC0415 - see above
-
-        return publish_command.publish(again=arguments.again)
+    if arguments.command not in {"run", "demo"}:
+        return _run_command(arguments)
     if os.name != "posix":
         sys.stderr.write(
             "This needs Linux or macOS. On Windows use WSL, or start Redis yourself and then "
@@ -53,6 +41,26 @@ def main() -> int:
             picture=arguments.picture.resolve(),
         )
     )
+
+
+def _run_command(arguments: argparse.Namespace) -> int:
+    if arguments.command == "doctor":
+        from energy_forecasting import doctor_command  # noqa: PLC0415 - see above
+
+        return doctor_command.examine(arguments)
+    if arguments.command == "publish":
+        from energy_forecasting import publish_command  # noqa: PLC0415 - see above
+
+        return publish_command.publish(again=arguments.again)
+    if arguments.command == "keys":
+        from energy_forecasting import keys_command  # noqa: PLC0415 - see above
+
+        return keys_command.run(arguments)
+    from energy_forecasting import cli  # noqa: PLC0415 - see above
+
+    if arguments.command == "meters":
+        return cli.list_meters()
+    return cli.import_readings(arguments.readings, arguments.profiles)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -87,6 +95,7 @@ def _parser() -> argparse.ArgumentParser:
         "publish", help="write forecasts to InfluxDB, for meters with something new"
     )
     publish.add_argument("--again", action="store_true", help="also what is published already")
+    _add_keys(commands)
     return parser
 
 
@@ -106,6 +115,36 @@ def _add_doctor(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     doctor.add_argument("--json", action="store_true", help="one JSON object, for programs")
     for secret in ("--token", "--password"):  # to refuse them with a sentence
         doctor.add_argument(secret, help=argparse.SUPPRESS)
+
+
+def _add_keys(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    keys = commands.add_parser(
+        "keys",
+        help="make, list and revoke the keys of the API",
+        description="From the first key on the API asks every caller for one. What a key allows, "
+        "and how to run the API behind HTTPS, is in SECURITY.md.",
+    )
+    actions = keys.add_subparsers(dest="action", required=True)
+    create = actions.add_parser("create", help="make a key and show it, once")
+    create.add_argument("name", help="who will use it, for lists and logs")
+    create.add_argument(
+        "--scope",
+        choices=["read", "train", "admin"],  # of access.scope, which is not imported here
+        default="read",
+        help="read (default): what changes nothing; train: also trainings and readings; admin: "
+        "also rollbacks and deletions",
+    )
+    create.add_argument(
+        "--trainings-per-hour",
+        type=int,
+        metavar="N",
+        help="at most; 0: no limit; left out: TRAININGS_PER_HOUR",
+    )
+    list_keys = actions.add_parser("list", help="list the keys, the revoked ones too")
+    revoke = actions.add_parser("revoke", help="end a key; a running API refuses it at once")
+    revoke.add_argument("id", help="as `keys list` shows it")
+    for action in (create, list_keys, revoke):
+        action.add_argument("--json", action="store_true", help="one JSON object, for programs")
 
 
 if __name__ == "__main__":

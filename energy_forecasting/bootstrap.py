@@ -8,6 +8,8 @@ import redis
 import structlog
 
 from energy_forecasting import __version__
+from energy_forecasting.access.key_file import KeyFile
+from energy_forecasting.access.key_ring import KeyRing
 from energy_forecasting.api.services import ApiServices
 from energy_forecasting.domain.errors import InvalidRequest
 from energy_forecasting.domain.quality import QualityLimits
@@ -38,6 +40,7 @@ from energy_forecasting.tasks.reconciler import Reconciler, mendings
 from energy_forecasting.tasks.redis_client import api_redis, worker_redis
 from energy_forecasting.tasks.task_store import TaskStore
 from energy_forecasting.tasks.trainers import TrainerLimits, TrainerPool
+from energy_forecasting.tasks.training_allowance import TrainingAllowance
 from energy_forecasting.tasks.workers import WorkerHeart, WorkerRegistry
 
 NOWHERE_TO_PUBLISH = (
@@ -172,6 +175,8 @@ def api_services(current: Settings) -> ApiServices:
         models=model_registry(current),
         limits=quality_limits(current),
         bases=BaseRegistry(current.model_store),
+        keys=KeyRing(KeyFile(current.api_keys), is_required=current.require_api_key),
+        allowance=TrainingAllowance(client, url=current.redis_url),
     )
 
 

@@ -5,11 +5,13 @@ The file's line format is a contract with operators' tools::
     2024-01-15 10:30:00 | INFO     | task.train_model     | Starting ... | meter_id=meter_001 ...
 
 A service names its file in ``ENERGY_FORECASTING_LOG_FILE``, so the processes it starts append to
-the same one. Secrets never reach a log: values whose key looks like one are masked.
+the same one. Secrets never reach a log: values whose key looks like one are masked, and so is the
+secret of an API key wherever it stands, in a path or a traceback too.
 """
 
 import logging
 import os
+import re
 import sys
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -27,6 +29,8 @@ ROTATIONS_KEPT = 3
 
 _LOGGER_WIDTH = 20
 _SECRET_WORDS = ("token", "password", "secret", "api_key", "authorization")
+#: The form of ``access.api_key``; a key that was cut off is masked as well.
+_API_KEY = re.compile(r"(ef_[0-9a-f]{8}_)[0-9a-f]+", re.IGNORECASE)
 _CONSOLE_COLOURS = {
     "DEBUG": "cyan",
     "INFO": "green",
@@ -191,9 +195,11 @@ def _drop_duplicates(_logger: WrappedLogger, _method: str, event: EventDict) -> 
 
 
 def _mask_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    for key in event:
+    for key, value in event.items():
         if any(word in key.lower() for word in _SECRET_WORDS):
             event[key] = "***"
+        elif _API_KEY.search(text := str(value)):
+            event[key] = _API_KEY.sub(r"\1***", text)
     return event
 
 

@@ -6,7 +6,7 @@ README's table is made from the descriptions below (``python -m energy_forecasti
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from dotenv import dotenv_values
 from pydantic import Field, ValidationError
@@ -18,6 +18,10 @@ from energy_forecasting.forecasting.recipe import LONGEST_HISTORY_DAYS
 
 PROJECT_DIR = Path(__file__).resolve().parent.parent
 ENV_FILE = PROJECT_DIR / ".env"
+
+
+#: As browsers send it: without a slash at the end, which would never fit.
+WebOrigin = Annotated[str, Field(pattern=r"^(\*|https?://[^/\s]+)$")]
 
 
 class Settings(BaseSettings):
@@ -40,6 +44,27 @@ class Settings(BaseSettings):
     )
     log_dir: Path = Field(PROJECT_DIR / "logs", description="Folder of the log files")
     log_files_kept: int = Field(20, ge=1, description="Log files kept in the folder")
+
+    api_keys: Path = Field(
+        PROJECT_DIR / "config" / "api_keys.json",
+        description="The API's keys (see SECURITY.md); made by `python -m energy_forecasting keys "
+        "create NAME`",
+    )
+    require_api_key: bool = Field(
+        default=False,
+        description="The API asks for a key even while there is none; false: from the first one on",
+    )
+    trainings_per_hour: int = Field(
+        0,
+        ge=0,
+        description="Trainings that a key may start per hour, unless it has a number of its own; "
+        "while no key is asked for, that a client's address may start; 0: no limit",
+    )
+    cors_origins: tuple[WebOrigin, ...] = Field(
+        (),
+        description="Web pages of other origins that may call the API (a JSON list, such as "
+        '`["https://portal.example"]`)',
+    )
 
     meter_store: Literal["auto", "sqlite", "influxdb"] = Field(
         "auto", description="auto: InfluxDB when configured, else the embedded SQLite store"
@@ -189,7 +214,7 @@ def settings_table() -> str:
 def _shown(name: str, default: object) -> str:
     if name == "worker_threads":
         return "number of cores"
-    if default is None:
+    if default is None or default == ():
         return "off"
     if isinstance(default, Path):
         return default.relative_to(PROJECT_DIR).as_posix()

@@ -31,7 +31,7 @@ class RealRedis:
     def __init__(self, binary: Path, folder: Path) -> None:
         self._binary = binary
         self._folder = folder
-        self.port = _free_port()
+        self.port = free_loopback_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self._server: subprocess.Popen[bytes] | None = None
 
@@ -61,6 +61,14 @@ def wait_until(condition: Callable[[], bool], *, within_s: float) -> None:
         if time.monotonic() > deadline:
             pytest.fail(f"did not happen within {within_s} s: {condition}")
         time.sleep(0.02)
+
+
+@pytest.fixture(autouse=True)
+def no_keys_of_the_developer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Let no test, nor a program that it starts, ask for the keys in config/."""
+    monkeypatch.setenv("API_KEYS", str(tmp_path / "api_keys.json"))
+    for name in ("REQUIRE_API_KEY", "TRAININGS_PER_HOUR", "ENERGY_FORECASTING_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture(scope="session")
@@ -129,7 +137,7 @@ def influx_database(influx_server: InfluxServer) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def free_port() -> int:
     """Return a loopback port that nobody listens on."""
-    return _free_port()
+    return free_loopback_port()
 
 
 def _answers(client: redis.Redis) -> bool:
@@ -139,7 +147,8 @@ def _answers(client: redis.Redis) -> bool:
         return False
 
 
-def _free_port() -> int:
+def free_loopback_port() -> int:
+    """Return a loopback port that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

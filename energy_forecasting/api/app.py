@@ -4,10 +4,13 @@ import contextlib
 from collections.abc import AsyncIterator
 
 import structlog
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
+from fastapi.middleware.cors import CORSMiddleware
 from fastapi_offline import FastAPIOffline
 
 from energy_forecasting import __version__
+from energy_forecasting.api.documented_access import KEY_SCHEMES, document_scopes
+from energy_forecasting.api.doorkeeper import API_KEY_HEADER, Doorkeeper
 from energy_forecasting.api.error_handlers import add_error_handlers
 from energy_forecasting.api.middleware import OptionalTrailingSlash, RequestContext
 from energy_forecasting.api.readings_intake import ReadingsIntake
@@ -22,6 +25,7 @@ from energy_forecasting.api.routes import (
     training,
 )
 from energy_forecasting.api.schemas import ErrorAnswer
+from energy_forecasting.api.security_headers import SecurityHeaders
 from energy_forecasting.api.services import ApiServices
 from energy_forecasting.api.store_probe import StoreProbe
 from energy_forecasting.serving.forecast_service import ForecastService
@@ -55,6 +59,7 @@ def create_app(services: ApiServices) -> FastAPI:
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         logger.info("API started", version=__version__)
+        services.keys.announce()
         yield
         app.state.store_probe.close()
         services.meters.close()
@@ -66,7 +71,13 @@ def create_app(services: ApiServices) -> FastAPI:
         description=DESCRIPTION,
         lifespan=lifespan,
         redirect_slashes=False,
+        dependencies=[Depends(scheme) for scheme in KEY_SCHEMES],
         responses={
+            401: {
+                "model": ErrorAnswer,
+                "description": "A valid API key is asked for",
+            },
+            403: {"model": ErrorAnswer, "description": "The key's scope does not reach so far"},
             400: {"model": ErrorAnswer, "description": "The body is not text"},
             422: {"model": ErrorAnswer, "description": "The request is not valid"},
             503: {"model": ErrorAnswer, "description": "Redis or the meter store is away"},
@@ -89,6 +100,18 @@ def create_app(services: ApiServices) -> FastAPI:
             "health": "/health/",
         }
 
+    document_scopes(app)
+    # The last one added is the first that a request meets.
+    app.add_middleware(Doorkeeper, keys=services.keys, router=app.router)
     app.add_middleware(OptionalTrailingSlash)
+    if services.settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=services.settings.cors_origins,
+            allow_methods=["GET", "POST", "DELETE"],
+            allow_headers=["Authorization", API_KEY_HEADER, "X-Request-ID"],
+            expose_headers=["X-Request-ID", "Retry-After"],
+        )
+    app.add_middleware(SecurityHeaders)
     app.add_middleware(RequestContext)
     return app

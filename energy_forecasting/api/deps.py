@@ -4,6 +4,9 @@ from typing import Annotated, cast
 
 from fastapi import Depends, Path, Query, Request
 
+from energy_forecasting.access.api_key import ApiKey
+from energy_forecasting.access.key_ring import KeyRing
+from energy_forecasting.api.middleware import KEY_STATE
 from energy_forecasting.api.readings_intake import ReadingsIntake
 from energy_forecasting.api.services import ApiServices
 from energy_forecasting.api.store_probe import StoreProbe
@@ -50,11 +53,22 @@ def _meter(
     return Meter(meter_type=meter_type, meter_id=meter_id)
 
 
+def _keys(services: ServicesDep) -> KeyRing:
+    return services.keys
+
+
+def _key(request: Request) -> ApiKey | None:
+    return cast("ApiKey | None", getattr(request.state, KEY_STATE, None))
+
+
 TaskStoreDep = Annotated[TaskStore, Depends(_tasks)]
 MeterStoreDep = Annotated[MeterStore, Depends(_meters)]
 ModelRegistryDep = Annotated[ModelRegistry, Depends(_models)]
 ForecastServiceDep = Annotated[ForecastService, Depends(_forecasts)]
 StoreProbeDep = Annotated[StoreProbe, Depends(_store_probe)]
+KeyRingDep = Annotated[KeyRing, Depends(_keys)]
+#: The key that the request came with; None where none was asked for.
+KeyDep = Annotated[ApiKey | None, Depends(_key)]
 #: The meter that the path names.
 MeterDep = Annotated[Meter, Depends(_meter)]
 

@@ -9,7 +9,13 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from energy_forecasting.domain.errors import EnergyForecastingError
+from energy_forecasting.api.security_headers import SECURITY_HEADERS
+from energy_forecasting.domain.errors import (
+    EnergyForecastingError,
+    Forbidden,
+    RateLimited,
+    Unauthenticated,
+)
 
 RETRY_AFTER_S = 1
 
@@ -18,6 +24,7 @@ logger = structlog.get_logger("api.error")
 _HTTP_ERROR_TYPES = {400: "INVALID_REQUEST", 404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}
 _BAD_REQUEST = 400  # a body that is not text, or nested beyond reason
 _UNAVAILABLE = 503
+_CHALLENGE = 'Bearer realm="energy-forecasting"'  # RFC 6750
 
 
 def add_error_handlers(app: FastAPI) -> None:
@@ -43,13 +50,25 @@ def error_response(
     return JSONResponse(body, status_code=status, headers=dict(headers or {}))
 
 
-async def _on_our_error(_request: Request, error: EnergyForecastingError) -> JSONResponse:
-    is_unavailable = error.http_status == _UNAVAILABLE
-    if is_unavailable:
+def error_answer(error: EnergyForecastingError) -> JSONResponse:
+    """Return one of our errors in the one form, with the headers that go with it."""
+    headers = {}
+    if error.http_status == _UNAVAILABLE:
         logger.warning("Request refused", error_type=error.error_type, error=error.message)
+        headers["Retry-After"] = str(RETRY_AFTER_S)
+    if isinstance(error, RateLimited):
+        headers["Retry-After"] = str(error.details["retry_after_s"])
+    if isinstance(error, Unauthenticated):
+        headers["WWW-Authenticate"] = _CHALLENGE
+    if isinstance(error, Forbidden):
+        scope = error.details["scope"]
+        headers["WWW-Authenticate"] = f'{_CHALLENGE}, error="insufficient_scope", scope="{scope}"'
     details = {"retryable": error.retryable, **_plain(error.details)}
-    headers = {"Retry-After": str(RETRY_AFTER_S)} if is_unavailable else None
     return error_response(error.http_status, error.error_type, error.message, details, headers)
+
+
+async def _on_our_error(_request: Request, error: EnergyForecastingError) -> JSONResponse:
+    return error_answer(error)
 
 
 async def _on_invalid_request(_request: Request, error: RequestValidationError) -> JSONResponse:
@@ -71,7 +90,8 @@ async def _on_http_error(_request: Request, error: HTTPException) -> JSONRespons
 async def _on_bug(request: Request, error: Exception) -> JSONResponse:
     logger.error("Request met an unexpected error", path=request.url.path, exc_info=error)
     message = "The server met an unexpected error; its log has the traceback."
-    return error_response(500, "INTERNAL_ERROR", message, {})
+    # Starlette answers a bug outside of every middleware.
+    return error_response(500, "INTERNAL_ERROR", message, {}, SECURITY_HEADERS)
 
 
 def _field_name(location: tuple[int | str, ...]) -> str:

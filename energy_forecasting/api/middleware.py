@@ -7,6 +7,8 @@ from uuid import uuid4
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+#: Where a request's state keeps the API key that it came with; None where none was asked for.
+KEY_STATE = "api_key"
 REQUEST_ID_HEADER = b"x-request-id"
 
 #: Paths that the contract writes with a slash at the end; every other one is without.
@@ -46,6 +48,7 @@ class RequestContext:
             await self._app(scope, receive, send)
             return
         request_id = _request_id(scope)
+        scope.setdefault("state", {})
         started = time.perf_counter()
         status = 500
 
@@ -63,8 +66,10 @@ class RequestContext:
                 elapsed_ms = (time.perf_counter() - started) * 1000
                 # Reads are many and dull; what changes something or fails is worth a line.
                 log = logger.debug if scope["method"] == "GET" and status < 500 else logger.info  # noqa: PLR2004
+                key = scope["state"].get(KEY_STATE)
                 log(
                     "Request served",
+                    **({"key_id": key.id} if key else {}),
                     method=scope["method"],
                     path=scope["path"][:_SHOWN_CHARACTERS],
                     status=status,

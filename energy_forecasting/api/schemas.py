@@ -1,7 +1,7 @@
 """Bodies of requests and answers; their descriptions and examples are the OpenAPI document."""
 
 from datetime import date, datetime
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import (
     AwareDatetime,
@@ -51,6 +51,16 @@ class ErrorAnswer(BaseModel):
 #: For the OpenAPI document of routes that name a task, meter or model.
 UNKNOWN: dict[int | str, dict[str, Any]] = {
     404: {"model": ErrorAnswer, "description": "There is no such task, meter or model"}
+}
+
+
+#: For the OpenAPI document of routes that start trainings.
+RATE_LIMITED: dict[int | str, dict[str, Any]] = {
+    429: {
+        "model": ErrorAnswer,
+        "description": "The trainings of this hour are used up; `Retry-After` tells when one is "
+        "free",
+    }
 }
 
 
@@ -460,20 +470,32 @@ class ReadingsAnswer(BaseModel):
     rejections: list[RejectionAnswer] = Field(description=f"The first {REJECTIONS_TOLD} of them")
 
 
-class HealthAnswer(BaseModel):
-    """How the service is."""
+class HealthSummary(BaseModel):
+    """All that a caller without a key is told, where keys are asked for."""
 
     status: str = Field(description="healthy, degraded (no meter store) or unhealthy (no Redis)")
+    authentication: Literal["on", "off"] = Field(description="Whether calls need an API key")
+
+
+class HealthAnswer(HealthSummary):
+    """How the service is."""
+
     broker: str = Field(description="connected or disconnected")
     influxdb: str = Field(description="connected, disconnected, or embedded when SQLite serves")
     meter_store: dict[str, str | None]
     version: str
 
 
-class WorkerHealthAnswer(BaseModel):
-    """Who works."""
+class WorkerHealthSummary(BaseModel):
+    """All that a caller without a key is told, where keys are asked for."""
 
     status: str = Field(description="healthy, or unhealthy when no worker lives")
+    authentication: Literal["on", "off"] = Field(description="Whether calls need an API key")
+
+
+class WorkerHealthAnswer(WorkerHealthSummary):
+    """Who works."""
+
     broker_type: str
     workers: list[WorkerInfo]
     queue_depth: int = Field(description="Tasks that wait for a worker")

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from energy_forecasting.access.key_ring import KeyRing
 from energy_forecasting.domain.quality import QualityLimits
 from energy_forecasting.meters.store import MeterStore
 from energy_forecasting.registry.base_registry import BaseRegistry
@@ -12,6 +13,7 @@ from energy_forecasting.tasks.admission import AdmissionDesk
 from energy_forecasting.tasks.batch_store import BatchStore
 from energy_forecasting.tasks.dead_letters import DeadLetters
 from energy_forecasting.tasks.task_store import TaskStore
+from energy_forecasting.tasks.training_allowance import TrainingAllowance
 from energy_forecasting.tasks.workers import WorkerRegistry
 
 
@@ -30,3 +32,5 @@ class ApiServices:
     models: ModelRegistry
     limits: QualityLimits
     bases: BaseRegistry
+    keys: KeyRing
+    allowance: TrainingAllowance

@@ -6,6 +6,10 @@
     ├── InvalidRequest         INVALID_REQUEST      422   bad meter id, horizon or body
     │   ├── BodyTooLarge       INVALID_REQUEST      413   a body over its limit
     │   └── UnsupportedBody    INVALID_REQUEST      415   a body of a kind that is not read
+    ├── Unauthenticated        UNAUTHENTICATED      401   no API key, or not a valid one
+    ├── Forbidden              FORBIDDEN            403   the key's scope does not reach so far
+    ├── RateLimited            RATE_LIMITED         429   trainings of this hour are used up
+    ├── KeysUnreadable         KEYS_UNREADABLE      503   the file of API keys cannot be read
     ├── NotFound               NOT_FOUND            404   unknown task, meter or model
     ├── Conflict               CONFLICT             409   the task has already ended
     ├── ConnectionFailed       CONNECTION_ERROR     503   InfluxDB or Redis cannot be reached
@@ -79,6 +83,35 @@ class UnsupportedBody(InvalidRequest):
     """The body of a request has a content type or an encoding that is not read."""
 
     http_status = 415
+
+
+class Unauthenticated(EnergyForecastingError):
+    """The caller shows no API key, or one that is not valid."""
+
+    error_type = "UNAUTHENTICATED"
+    http_status = 401
+
+
+class Forbidden(EnergyForecastingError):
+    """The caller's key is valid, but its scope does not reach so far."""
+
+    error_type = "FORBIDDEN"
+    http_status = 403
+
+
+class RateLimited(EnergyForecastingError):
+    """The caller has started as many trainings in the last hour as it may."""
+
+    error_type = "RATE_LIMITED"
+    max_retries = 1
+    http_status = 429
+
+
+class KeysUnreadable(EnergyForecastingError):
+    """The file of API keys cannot be read, so nobody can be told from anybody."""
+
+    error_type = "KEYS_UNREADABLE"
+    http_status = 503
 
 
 class NotFound(EnergyForecastingError):

@@ -1,9 +1,11 @@
 """The demonstration: trains the sample meters over HTTP, as any client would, and shows them.
 
-It talks to the API alone, so that what it shows is what a client gets.
+It talks to the API alone, so that what it shows is what a client gets. Where the API asks for a
+key, ENERGY_FORECASTING_API_KEY holds one with the scope train.
 """
 
 import json
+import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -21,6 +23,8 @@ from energy_forecasting.launcher.screen import Screen
 from energy_forecasting.launcher.stack import shown
 from energy_forecasting.launcher.training_board import TrainingBoard
 from energy_forecasting.launcher.week_ahead import WeekAhead
+
+KEY_VARIABLE = "ENERGY_FORECASTING_API_KEY"
 
 _POLL_S = 0.25
 _HTTP_LIMIT_S = 30.0
@@ -77,7 +81,12 @@ def show_demo(url: str, options: DemoOptions, *, screen: Screen, tend: Callable[
     Raises:
         StartFailed: the API is away for good, or nothing moves any more.
     """
-    with httpx.Client(base_url=url, timeout=_HTTP_LIMIT_S, trust_env=False) as client:
+    key = os.environ.get(KEY_VARIABLE)
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    with httpx.Client(
+        base_url=url, headers=headers, timeout=_HTTP_LIMIT_S, trust_env=False
+    ) as client:
+        _check_key(client)
         outcomes = _train(client, options.meters, screen, tend)
         for meter, outcome in outcomes.items():
             if outcome.is_trained:
@@ -88,6 +97,15 @@ def show_demo(url: str, options: DemoOptions, *, screen: Screen, tend: Callable[
     if weeks:
         _show_next_steps(url, weeks[0].meter, screen)
     return is_drawn and len(weeks) == len(outcomes)
+
+
+def _check_key(client: httpx.Client) -> None:
+    answer = client.get("/")
+    if answer.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
+        raise StartFailed(
+            f"The API asks for a key: {_sentence(answer)} Put one with the scope train into the "
+            f"environment variable {KEY_VARIABLE}."
+        )
 
 
 def _train(
@@ -201,7 +219,9 @@ def _show_next_steps(url: str, meter: Meter, screen: Screen) -> None:
     body = json.dumps(_named(meter) | {"horizon_hours": 24})
     screen.fact("API", f"{url}   documentation: {url}/docs")
     screen.say("Try it:")
-    screen.say(f"  curl -s -X POST {url}/forecast/ -H 'Content-Type: application/json' -d '{body}'")
+    key = f' -H "Authorization: Bearer ${KEY_VARIABLE}"' if KEY_VARIABLE in os.environ else ""
+    kind = "-H 'Content-Type: application/json'"
+    screen.say(f"  curl -s -X POST {url}/forecast/ {kind}{key} -d '{body}'")
 
 
 def _named(meter: Meter) -> dict[str, str | int]:

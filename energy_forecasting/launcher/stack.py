@@ -176,7 +176,7 @@ class Stack:
 
     def _api_program(self, port: int) -> Program:
         # A client that follows a task's events would otherwise keep the API from stopping.
-        stop = ("--timeout-graceful-shutdown", "3")
+        stop = ("--timeout-graceful-shutdown", "3", "--no-server-header")
         bind = ("--host", LOOPBACK, "--port", str(port))
         return Program(
             name="The API",

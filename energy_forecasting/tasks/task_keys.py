@@ -22,6 +22,7 @@ WITHDRAWALS = f"{PREFIX}tasks:withdrawals"
 BATCH_PREFIX = f"{PREFIX}batch:"
 BATCH_TASKS_SUFFIX = ":tasks"
 BATCH_OPEN_SUFFIX = ":open"
+STARTED_PREFIX = f"{PREFIX}trainings_started:"
 RECONCILED = f"{PREFIX}reconciled"
 
 

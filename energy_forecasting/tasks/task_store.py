@@ -176,6 +176,11 @@ class TaskStore:
             )
         return TaskRecord.from_hash(task_id, fields)
 
+    def has_open_task(self, meter: Meter) -> bool:
+        """Tell whether ``admit`` would return a task that is there already."""
+        with redis_faults_translated(self._url):
+            return bool(self._client.exists(live_key(meter)))
+
     def find(
         self,
         *,

@@ -8,12 +8,14 @@ Ends with 1 when anything was lost, doubled, torn, out of order or left behind.
 import argparse
 import secrets
 import shutil
+import signal
 import sys
 from pathlib import Path
 
 from energy_forecasting.settings import PROJECT_DIR
 from tests.chaos.fault_kinds import STORMS
 from tests.chaos.run import run
+from tests.chaos.stack import remove_earlier_run
 from tests.chaos.storm_plan import BRIEF_STORM
 
 _SEEDS = 10_000
@@ -40,7 +42,9 @@ def main() -> int:
         parser.error(f"there is no storm {', '.join(sorted(unknown))}")
     seed = secrets.randbelow(_SEEDS) if arguments.seed is None else arguments.seed
     folder = arguments.out / f"chaos_{seed}"
-    shutil.rmtree(folder, ignore_errors=True)
+    remove_earlier_run(folder)
+    # So that disk and processes go in good order when the run is stopped, too.
+    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit("Stopped."))
     influxd = None if arguments.store == "sqlite" else shutil.which("influxd")
     print(f"seed {seed}; logs and models stay in {folder}", flush=True)
     report = run(folder, names=names, seed=seed, tasks=arguments.tasks, influxd=influxd)

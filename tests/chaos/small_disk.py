@@ -48,6 +48,12 @@ class SmallDisk:
                         raise
 
 
+def unmount_left(folder: Path) -> None:
+    """Unmount the disk of a run that was killed with -9, so that its folder can be removed."""
+    if folder.is_mount():
+        subprocess.run([_UNMOUNT, "--lazy", str(folder)], check=True)
+
+
 @contextmanager
 def small_disk(folder: Path, *, keep_in: Path) -> Iterator[SmallDisk | None]:
     """Mount a small disk on a folder; None where it cannot be had.
@@ -69,4 +75,4 @@ def small_disk(folder: Path, *, keep_in: Path) -> Iterator[SmallDisk | None]:
     finally:
         disk.free()
         shutil.copytree(folder, keep_in, dirs_exist_ok=True)
-        subprocess.run([_UNMOUNT, "--lazy", str(folder)], check=True)
+        unmount_left(folder)

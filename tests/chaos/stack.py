@@ -9,6 +9,7 @@
 API and workers are started as an operator starts them and kept as systemd keeps them.
 """
 
+import shutil
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -27,7 +28,7 @@ from tests.chaos.meter_fleet import fill_sqlite, influx_behind_proxy
 from tests.chaos.patience import comes_true, wait_for
 from tests.chaos.redis_at_risk import RedisAtRisk
 from tests.chaos.reply_losing_proxy import ReplyLosingProxy
-from tests.chaos.small_disk import SmallDisk, small_disk
+from tests.chaos.small_disk import SmallDisk, small_disk, unmount_left
 from tests.e2e.conftest import Workplace, environment_of
 from tests.tcp_proxy import TcpProxy
 
@@ -132,6 +133,12 @@ class ChaosStack:
         return wrong
 
 
+def remove_earlier_run(folder: Path) -> None:
+    """Remove the folder of an earlier run, however that ended."""
+    unmount_left(_models(folder))
+    shutil.rmtree(folder, ignore_errors=True)
+
+
 @contextmanager
 def running_stack(folder: Path, *, influxd: str | None) -> Iterator[ChaosStack]:
     """Start everything in a folder and yield it when it is warm.
@@ -154,7 +161,7 @@ def running_stack(folder: Path, *, influxd: str | None) -> Iterator[ChaosStack]:
                 influx_behind_proxy(influxd, folder / "influxdb")
             )
             environment |= settings
-        models = Path(environment["MODEL_STORE"])
+        models = _models(folder)
         disk = everything.enter_context(small_disk(models, keep_in=folder / "models_kept"))
         proxies = [everything.enter_context(ReplyLosingProxy(redis.port)) for _ in range(3)]
         port = any_free_port()
@@ -187,6 +194,10 @@ def running_stack(folder: Path, *, influxd: str | None) -> Iterator[ChaosStack]:
         everything.callback(stack.keeper.stop)  # again is no harm
         wait_for(stack.is_ready, within_s=_READY_LIMIT_S, what="API and workers are ready")
         yield stack
+
+
+def _models(folder: Path) -> Path:
+    return Path(environment_of(folder)["MODEL_STORE"])
 
 
 def _descendants(pid: int) -> list[psutil.Process]:

@@ -67,6 +67,24 @@ def test_secrets_are_masked(tmp_path: Path) -> None:
     assert "hunter2" not in logged(tmp_path)
 
 
+@pytest.mark.parametrize("kept", [64, 20, 1])
+def test_the_secret_of_an_api_key_is_masked_wherever_it_stands(tmp_path: Path, kept: int) -> None:
+    secret = ("5ec4e7" * 11)[:64]
+    key = f"ef_0a1b2c3d_{secret[:kept]}"  # a path in a log is cut off
+    configure_logging(log_dir=tmp_path)
+    log = structlog.get_logger("api")
+
+    log.info(f"Event {key}", path=f"/x/{key}", headers=[("x-api-key", key)])  # noqa: G004
+    logging.getLogger("some.library").warning("Header %s", key.upper())
+    try:
+        int(key)
+    except ValueError:
+        log.exception("Failed")
+
+    masked = logged(tmp_path).lower()
+    assert masked.count("ef_0a1b2c3d_***") == masked.count("ef_0a1b2c3d_") == 5
+
+
 def test_libraries_log_in_the_same_form(tmp_path: Path) -> None:
     configure_logging(log_dir=tmp_path)
     logging.getLogger("some.library").warning("Attention: %s", "please")

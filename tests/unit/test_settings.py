@@ -35,6 +35,9 @@ def test_the_environment_overrides_a_default(monkeypatch: pytest.MonkeyPatch) ->
         ("HISTORY_DAYS", "2000"),
         ("QUALITY_MAX_MISSING_SHARE", "1"),
         ("QUALITY_MAX_GAP_DAYS", "0"),
+        ("TRAININGS_PER_HOUR", "-1"),
+        ("CORS_ORIGINS", '["https://portal.example/"]'),
+        ("CORS_ORIGINS", "https://portal.example"),
     ],
 )
 def test_a_wrong_setting_is_named(

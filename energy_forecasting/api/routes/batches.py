@@ -8,6 +8,7 @@ from energy_forecasting.api.deps import ServicesDep, check_type, known_meter
 from energy_forecasting.api.routes.training import wish_in
 from energy_forecasting.api.schemas import (
     LARGEST_BATCH,
+    RATE_LIMITED,
     UNKNOWN,
     BatchAnswer,
     BatchCancelled,
@@ -19,7 +20,8 @@ from energy_forecasting.api.schemas import (
     MeterRequest,
 )
 from energy_forecasting.api.services import ApiServices
-from energy_forecasting.domain.errors import InvalidRequest, NoDataFound
+from energy_forecasting.api.training_budget import TrainingBudgetDep
+from energy_forecasting.domain.errors import EnergyForecastingError, InvalidRequest, NoDataFound
 from energy_forecasting.domain.meters import Meter
 from energy_forecasting.domain.stages import Stage
 from energy_forecasting.tasks.admission import BatchAdmission
@@ -32,9 +34,14 @@ router = APIRouter(prefix="/trainmodel/batch", tags=["batches"])
     "",
     summary="Queue trainings of many meters",
     response_model_exclude_none=True,
-    responses={404: {"model": ErrorAnswer, "description": "The store holds no meter of the type"}},
+    responses={
+        **RATE_LIMITED,
+        404: {"model": ErrorAnswer, "description": "The store holds no meter of the type"},
+    },
 )
-def train_batch(request: BatchRequest, services: ServicesDep) -> BatchAnswer:
+def train_batch(
+    request: BatchRequest, services: ServicesDep, budget: TrainingBudgetDep
+) -> BatchAnswer:
     """Queue a training of each meter listed, or of all meters of a type.
 
     Each meter is answered for: one that cannot be accepted does not stop the others. A meter with
@@ -42,9 +49,18 @@ def train_batch(request: BatchRequest, services: ServicesDep) -> BatchAnswer:
     """
     rejected: dict[int, BatchTask] = {}
     meters = _meters_of(request, services, rejected)
-    admitted = services.desk.admit_batch(
-        meters, wish_in(request, services), meter_type=request.meter_type, force=request.force
+    wish, meter_type, force = wish_in(request, services), request.meter_type, request.force
+    admitted, refusal = budget.spend_batch(
+        meters,
+        lambda allowed: services.desk.admit_batch(
+            allowed, wish, meter_type=meter_type, force=force
+        ),
     )
+    if refusal is not None:
+        places = [place for place in range(len(meters) + len(rejected)) if place not in rejected]
+        allowed = len(admitted.admissions)
+        for place, meter in zip(places[allowed:], meters[allowed:], strict=True):
+            rejected[place] = _rejected(meter, refusal)
     return batch_answer(admitted, rejected)
 
 
@@ -155,7 +171,7 @@ def _meters_of_type(meter_type: str, services: ApiServices) -> list[Meter]:
     return meters
 
 
-def _rejected(asked: MeterRequest, refusal: InvalidRequest) -> BatchTask:
+def _rejected(asked: MeterRequest | Meter, refusal: EnergyForecastingError) -> BatchTask:
     details = {"retryable": refusal.retryable, **refusal.details}
     return BatchTask(
         meter_id=asked.meter_id,

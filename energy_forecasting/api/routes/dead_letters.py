@@ -9,6 +9,7 @@ from energy_forecasting.api.routes.batches import batch_answer
 from energy_forecasting.api.routes.training import train_answer
 from energy_forecasting.api.schemas import (
     LARGEST_BATCH,
+    RATE_LIMITED,
     UNKNOWN,
     BatchAnswer,
     DeadLetterList,
@@ -16,6 +17,7 @@ from energy_forecasting.api.schemas import (
     ReplayRequest,
     TrainAnswer,
 )
+from energy_forecasting.api.training_budget import TrainingBudgetDep
 from energy_forecasting.domain.errors import NotFound
 
 router = APIRouter(prefix="/trainmodel/dead-letters", tags=["dead letters"])
@@ -40,9 +42,14 @@ def dead_letters(
     "/replay",
     summary="Try failed trainings again",
     response_model_exclude_none=True,
-    responses={404: {"model": ErrorAnswer, "description": "No dead letter is as asked for"}},
+    responses={
+        **RATE_LIMITED,
+        404: {"model": ErrorAnswer, "description": "No dead letter is as asked for"},
+    },
 )
-def replay_all(services: ServicesDep, request: ReplayRequest | None = None) -> BatchAnswer:
+def replay_all(
+    services: ServicesDep, budget: TrainingBudgetDep, request: ReplayRequest | None = None
+) -> BatchAnswer:
     """Queue a training, as one batch, for every dead letter or for those of one kind.
 
     Each is trained as it was asked for then; its new record names it in `replay_of`.
@@ -53,14 +60,22 @@ def replay_all(services: ServicesDep, request: ReplayRequest | None = None) -> B
     )
     if not letters:
         raise NotFound("There is no such dead letter; GET /trainmodel/dead-letters lists all.")
-    return batch_answer(services.desk.replay_all(letters))
+    # What the caller's hour leaves no room for stays in the list.
+    admitted, _ = budget.spend_batch(letters, services.desk.replay_all)
+    return batch_answer(admitted)
 
 
 @router.post(
     "/{task_id}/replay",
     summary="Try a failed training again",
-    responses={**UNKNOWN, 409: {"model": ErrorAnswer, "description": "It is no dead letter"}},
+    responses={
+        **UNKNOWN,
+        **RATE_LIMITED,
+        409: {"model": ErrorAnswer, "description": "It is no dead letter"},
+    },
 )
-def replay(task_id: str, services: ServicesDep) -> TrainAnswer:
+def replay(task_id: str, services: ServicesDep, budget: TrainingBudgetDep) -> TrainAnswer:
     """Queue a training of the meter as it was asked for then; the failed record stays as it is."""
-    return train_answer(services.desk.replay(task_id), services)
+    meter = services.dead_letters.get(task_id).meter
+    admission = budget.spend(meter, lambda: services.desk.replay(task_id))
+    return train_answer(admission, services)

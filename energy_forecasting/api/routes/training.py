@@ -12,6 +12,7 @@ from energy_forecasting.api.deps import (
     known_meter,
 )
 from energy_forecasting.api.schemas import (
+    RATE_LIMITED,
     UNKNOWN,
     BaseRequest,
     ErrorAnswer,
@@ -21,6 +22,7 @@ from energy_forecasting.api.schemas import (
     TrainRequest,
 )
 from energy_forecasting.api.services import ApiServices
+from energy_forecasting.api.training_budget import TrainingBudgetDep
 from energy_forecasting.domain.stages import STAGE_MESSAGE, Stage
 from energy_forecasting.tasks.record import TaskRecord
 from energy_forecasting.tasks.task_store import Admission
@@ -29,20 +31,27 @@ from energy_forecasting.tasks.wish import Wish
 router = APIRouter(prefix="/trainmodel", tags=["training"])
 
 
-@router.post("/", summary="Queue a training")
-def train(request: TrainRequest, services: ServicesDep) -> TrainAnswer:
+@router.post("/", summary="Queue a training", responses=RATE_LIMITED)
+def train(request: TrainRequest, services: ServicesDep, budget: TrainingBudgetDep) -> TrainAnswer:
     """Queue a training of one meter.
 
     A meter has one open task at a time: while it is queued or running, the same task comes back
     with `deduplicated: true`.
     """
     meter = known_meter(request.meter_type, request.meter_id, services)
-    wish = wish_in(request, services)
-    return train_answer(services.desk.admit(meter, wish, force=request.force), services)
+    wish, force = wish_in(request, services), request.force
+    admission = budget.spend(
+        meter, lambda: services.desk.admit(meter, wish, force=force), force=force
+    )
+    return train_answer(admission, services)
 
 
-@router.post("/base", summary="Queue the learning of a base for young meters")
-def learn_base(request: BaseRequest, services: ServicesDep) -> TrainAnswer:
+@router.post(
+    "/base", summary="Queue the learning of a base for young meters", responses=RATE_LIMITED
+)
+def learn_base(
+    request: BaseRequest, services: ServicesDep, budget: TrainingBudgetDep
+) -> TrainAnswer:
     """Learn from the store's meters of a type what helps the young ones among them.
 
     At most BASE_MAX_METERS meters with at least eight weeks of history are read. Trainings of
@@ -50,7 +59,8 @@ def learn_base(request: BaseRequest, services: ServicesDep) -> TrainAnswer:
     time; its record's `meter_id` is `_base`. Temperature is not used.
     """
     base = base_of_type(request.meter_type, services)
-    return train_answer(services.desk.admit(base, Wish()), services)
+    admission = budget.spend(base, lambda: services.desk.admit(base, Wish()))
+    return train_answer(admission, services)
 
 
 def wish_in(request: TrainingChoices, services: ApiServices) -> Wish:

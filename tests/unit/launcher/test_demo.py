@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from energy_forecasting.domain.meters import Meter
-from energy_forecasting.launcher.demo import DemoOptions, show_demo
+from energy_forecasting.launcher.demo import KEY_VARIABLE, DemoOptions, show_demo
+from energy_forecasting.launcher.failures import StartFailed
 from energy_forecasting.launcher.screen import Screen
 
 GOOD = Meter(meter_type="water", meter_id="good")
@@ -19,6 +20,15 @@ ERROR = "gas/failing has 3 days of readings; 14 are needed."
 
 class FakeApi(BaseHTTPRequestHandler):
     """Answers as the API does: one meter trains, one fails, one is refused."""
+
+    key: str | None = None  #: the one that every call must bring; None: none
+
+    def parse_request(self) -> bool:
+        is_good = super().parse_request()
+        if is_good and self.key and self.headers["Authorization"] != f"Bearer {self.key}":
+            self._answer(401, {"error": {"message": "This call needs an API key."}})
+            return False
+        return is_good
 
     def do_GET(self) -> None:
         meter_id = self.path.rsplit("/", 1)[-1]
@@ -121,6 +131,23 @@ def test_a_refused_training_is_told_with_its_sentence(
     assert not run_demo(REFUSED)
 
     assert "heat/refused: heat is not a configured meter type." in capsys.readouterr().out
+
+
+def test_where_the_api_asks_for_a_key_it_comes_from_the_environment(
+    run_demo: Callable[..., bool],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(FakeApi, "key", "ef_0a1b2c3d_of-the-demo")
+    with pytest.raises(StartFailed) as asked_for:
+        run_demo(GOOD)
+    monkeypatch.setenv(KEY_VARIABLE, "ef_0a1b2c3d_of-the-demo")
+
+    assert run_demo(GOOD)
+    assert "This call needs an API key. Put one with the scope train" in asked_for.value.sentence
+    shown = capsys.readouterr().out
+    assert f'-H "Authorization: Bearer ${KEY_VARIABLE}"' in shown
+    assert "of-the-demo" not in shown
 
 
 def test_a_picture_that_cannot_be_written_is_told_and_fails_the_demo(
