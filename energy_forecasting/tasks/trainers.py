@@ -234,8 +234,13 @@ class Trainer:
         )
 
     def start(self) -> None:
-        """Start the process; waits for the forkserver, which imports TensorFlow first."""
-        self._pool.schedule(os.getpid)  # a pool starts its process with its first call
+        """Start the process; waits for the forkserver, which imports TensorFlow first.
+
+        Where that fails, as its forkserver was killed or the worker stops, the first training
+        starts another.
+        """
+        with contextlib.suppress(RuntimeError):
+            self._pool.schedule(os.getpid)  # a pool starts its process with its first call
 
 
 class TrainerPool:

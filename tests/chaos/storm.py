@@ -75,24 +75,22 @@ def run_storm(
     result = StormResult(plan=plan)
     for each in (events, onlooker, clients):
         each.start()
-    try:
-        comes_true(lambda: len(witness.accepted) >= _STRIKE_EARLIEST, within_s=_OVERCOME_LIMIT_S)
-        striker = Striker(stack, events, dice)
-        for strike in plan.strikes:
-            time.sleep(strike.breath_s)
-            injury = striker.strike(strike)
-            result.injuries.append(injury)
-            if plan.waits:
-                comes_true(lambda: _is_over(stack, injury), within_s=_OVERCOME_LIMIT_S)  # noqa: B023 - called at once
-        comes_true(lambda: len(witness.accepted) >= tasks, within_s=_SETTLE_LIMIT_S + tasks)
-    finally:
-        clients.finish()
-        comes_true(lambda: _is_calm(stack, witness), within_s=_SETTLE_LIMIT_S)
-        result.swept = _have_swept(stack, clients)
-        has_settled = comes_true(lambda: _is_calm(stack, witness), within_s=_SETTLE_LIMIT_S)
-        onlooker.stop()
-        events.stop()
-        clients.close()
+    comes_true(lambda: len(witness.accepted) >= _STRIKE_EARLIEST, within_s=_OVERCOME_LIMIT_S)
+    striker = Striker(stack, events, dice)
+    for strike in plan.strikes:
+        time.sleep(strike.breath_s)
+        injury = striker.strike(strike)
+        result.injuries.append(injury)
+        if plan.waits:
+            comes_true(lambda: _is_over(stack, injury), within_s=_OVERCOME_LIMIT_S)  # noqa: B023 - called at once
+    comes_true(lambda: len(witness.accepted) >= tasks, within_s=_SETTLE_LIMIT_S + tasks)
+    clients.finish()
+    comes_true(lambda: _is_calm(stack, witness), within_s=_SETTLE_LIMIT_S)
+    result.swept = _have_swept(stack, clients)
+    has_settled = comes_true(lambda: _is_calm(stack, witness), within_s=_SETTLE_LIMIT_S)
+    onlooker.stop()
+    events.stop()
+    clients.close()
     result.stories = read_stories(stack.redis.client, set(witness.accepted))
     result.recoveries = [recovery_s(injury, result.stories) for injury in result.injuries]
     result.violations = [

@@ -199,6 +199,28 @@ def test_a_training_whose_forkserver_is_killed_may_be_tried_again(pool: TrainerP
     assert run(pool, "ok") != pid
 
 
+def test_a_pool_that_is_closed_while_it_starts_ends_no_thread_in_an_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Given
+    failures: list[threading.ExceptHookArgs] = []
+    monkeypatch.setattr(threading, "excepthook", failures.append)
+    made = TrainerPool(
+        size=2,
+        max_trainings=3,
+        limits=TrainerLimits(memory_mb=250),
+        work=TrainerWork(prepare=prepare, train=behave, preloaded=[]),  # type: ignore[arg-type]
+    )
+    # When
+    made.close()
+    made.start()
+    # Then
+    starting = next((each for each in threading.enumerate() if each.name == "trainers"), None)
+    if starting is not None:
+        starting.join(10)
+    assert failures == []
+
+
 def test_closing_leaves_no_process(pool: TrainerPool) -> None:
     pid = run(pool, "ok")
     pool.close()
