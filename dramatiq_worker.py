@@ -3,10 +3,12 @@
 Runs a supervisor that keeps N worker processes alive; each trains as many meters at once as it
 has threads. Reads REDIS_URL, METER_STORE, MODEL_STORE and the other settings of README from the
 environment. Ctrl-C or SIGTERM stops it: trainings that cannot finish in SHUTDOWN_GRACE_S go back
-to the queue.
+to the queue; once more, and they go at once. SIGHUP replaces the worker processes by new ones from
+the code on disk, SIGUSR1 lets trainings finish (DRAIN_LIMIT_S) and then stops: docs/operations.md.
 """
 
 import argparse
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -16,8 +18,8 @@ from energy_forecasting.logs import get_logger
 from energy_forecasting.settings import PROJECT_DIR, Settings
 from energy_forecasting.tasks.process_ties import die_with_parent
 from energy_forecasting.tasks.redis_client import address
-from energy_forecasting.tasks.supervisor import WorkerSupervisor
-from energy_forecasting.tasks.worker_process import serve
+from energy_forecasting.tasks.supervisor import StopLimits, WorkerSupervisor
+from energy_forecasting.tasks.worker_process import WorkerProcess, ignore_terminal_signals
 
 #: Beyond the grace given to trainings: what taking a worker process down may need.
 TEARDOWN_S = 5.0
@@ -30,12 +32,13 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=settings.worker_processes)
     parser.add_argument("--threads", type=int, default=settings.worker_threads)
     parser.add_argument("--child-of", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--ready-fd", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.processes < 1 or arguments.threads < 1:
         parser.error("--processes and --threads must be at least 1")
     bootstrap.start_logging(settings)
     if arguments.child_of:
-        work(arguments.child_of, arguments.threads)
+        work(arguments.child_of, arguments.threads, arguments.ready_fd)
     else:
         supervise(settings, arguments.processes, arguments.threads)
 
@@ -47,23 +50,37 @@ def supervise(settings: Settings, processes: int, threads: int) -> None:
     logger.info(
         "Worker starting", version=__version__, redis=where, processes=processes, threads=threads
     )
-    program = [sys.executable, str(Path(__file__).resolve())]
+    # Links are kept: where a release is a link, an upgrade follows it to the new one.
+    program = [sys.executable, str(Path(__file__).absolute())]
     command = [*program, "--child-of", str(os.getpid()), "--threads", str(threads)]
     WorkerSupervisor(
         command,
         processes=processes,
-        grace_s=settings.shutdown_grace_s + TEARDOWN_S,
+        limits=StopLimits(
+            grace_s=settings.shutdown_grace_s,
+            drain_s=settings.drain_limit_s,
+            teardown_s=TEARDOWN_S,
+        ),
         watch=PROJECT_DIR / "energy_forecasting" if settings.debug else None,
     ).run()
     logger.info("Worker has stopped")
 
 
-def work(parent_pid: int, threads: int) -> None:
+def work(parent_pid: int, threads: int, ready_fd: int | None) -> None:
     """Be one worker process, which ends with its supervisor."""
+    ignore_terminal_signals()
     die_with_parent(parent_pid)
     import task_system  # noqa: PLC0415 - only a worker process needs the actor
 
-    serve(task_system.broker, threads=threads)
+    def tell_supervisor() -> None:
+        if ready_fd is not None:
+            with contextlib.suppress(OSError):  # it has ended; so shall we
+                os.write(ready_fd, b"1")
+                os.close(ready_fd)
+
+    WorkerProcess(
+        task_system.broker, task_system.training, threads=threads, on_ready=tell_supervisor
+    ).serve()
 
 
 if __name__ == "__main__":

@@ -10,8 +10,8 @@ from energy_forecasting import bootstrap
 from energy_forecasting.tasks.actor import declare_train_model
 from energy_forecasting.tasks.lanes import Lane
 
-__all__ = ["broker", "train_model", "train_model_of_batch"]
+__all__ = ["broker", "train_model", "train_model_of_batch", "training"]
 
-_middleware = bootstrap.training_middleware(bootstrap.settings(), broker)
-train_model = declare_train_model(broker, _middleware, Lane.SINGLE)
-train_model_of_batch = declare_train_model(broker, _middleware, Lane.BATCH)
+training = bootstrap.training_middleware(bootstrap.settings(), broker)
+train_model = declare_train_model(broker, training, Lane.SINGLE)
+train_model_of_batch = declare_train_model(broker, training, Lane.BATCH)

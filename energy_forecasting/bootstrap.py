@@ -1,6 +1,5 @@
 """The one place where settings become collaborators; everything else receives what it needs."""
 
-from collections.abc import Callable
 from datetime import timedelta
 from functools import lru_cache
 
@@ -32,12 +31,15 @@ from energy_forecasting.tasks.batch_store import BatchStore
 from energy_forecasting.tasks.dead_letters import DeadLetters
 from energy_forecasting.tasks.forecast_marks import RedisForecastMarks
 from energy_forecasting.tasks.forecast_publishing import ForecastPublishing
+from energy_forecasting.tasks.gathered_reads import GatheredReads
 from energy_forecasting.tasks.leasing_broker import LeasingBroker
 from energy_forecasting.tasks.pipeline import TrainingPipeline
 from energy_forecasting.tasks.publishing_right import PublishingRight
 from energy_forecasting.tasks.queue import TrainingQueue, redis_broker
 from energy_forecasting.tasks.reconciler import Reconciler, mendings
-from energy_forecasting.tasks.redis_client import api_redis, worker_redis
+from energy_forecasting.tasks.redis_client import api_redis, events_redis, worker_redis
+from energy_forecasting.tasks.stop_order import StopOrder
+from energy_forecasting.tasks.task_events import TaskEvents
 from energy_forecasting.tasks.task_store import TaskStore
 from energy_forecasting.tasks.trainers import TrainerLimits, TrainerPool
 from energy_forecasting.tasks.training_allowance import TrainingAllowance
@@ -162,10 +164,13 @@ def api_services(current: Settings) -> ApiServices:
     workers = WorkerRegistry(client, url=url)
     batches = BatchStore(client, tasks, workers, url=url)
     dead_letters = DeadLetters(client, url=url)
+    reads = GatheredReads(client, url=url)
     queue = TrainingQueue(redis_broker(api_redis(url, decode_responses=False)), url=url)
     return ApiServices(
         settings=current,
         tasks=tasks,
+        reads=reads,
+        events=TaskEvents(events_redis(url), reads, url=url),
         batches=batches,
         dead_letters=dead_letters,
         workers=workers,
@@ -192,7 +197,7 @@ class WorkerRuntime:
         broker: LeasingBroker,
         *,
         threads: int,
-        must_stop: Callable[[], bool],
+        stop_order: StopOrder,
     ) -> None:
         client = worker_redis(current.redis_url)
         store = task_store(current, client)
@@ -210,6 +215,7 @@ class WorkerRuntime:
             version=__version__,
             threads=threads,
             trainer_pids=self._trainers.pids,
+            is_draining=lambda: stop_order.is_given,
         )
         models = model_registry(current)
         self._reconciler = Reconciler(
@@ -241,7 +247,7 @@ class WorkerRuntime:
             history_days=current.history_days,
             deadline_s=current.training_deadline_s,
             limits=quality_limits(current),
-            must_stop=must_stop,
+            must_stop=stop_order.is_overdue,
         )
 
     def start(self) -> None:
@@ -251,6 +257,10 @@ class WorkerRuntime:
         self._reconciler.start()
         if self._publishing is not None:
             self._publishing.start()
+
+    def is_ready(self) -> bool:
+        """Whether the worker is registered and its trainers are warm."""
+        return self._heart.has_registered and self._trainers.are_warm
 
     def close(self) -> None:
         """Stop everything, trainers last to be asked and first to be killed."""
@@ -281,10 +291,12 @@ class WorkerRuntime:
 def training_middleware(current: Settings, broker: LeasingBroker) -> TrainingMiddleware:
     """Attach to the broker what its actor needs and return it."""
 
-    def build_runtime(threads: int, must_stop: Callable[[], bool]) -> WorkerRuntime:
-        return WorkerRuntime(current, broker, threads=threads, must_stop=must_stop)
+    def build_runtime(threads: int, stop_order: StopOrder) -> WorkerRuntime:
+        return WorkerRuntime(current, broker, threads=threads, stop_order=stop_order)
 
-    middleware = TrainingMiddleware(build_runtime, grace_s=current.shutdown_grace_s)
+    middleware = TrainingMiddleware(
+        build_runtime, grace_s=current.shutdown_grace_s, drain_limit_s=current.drain_limit_s
+    )
     broker.add_middleware(middleware)
     return middleware
 

@@ -171,6 +171,11 @@ class Settings(BaseSettings):
     shutdown_grace_s: float = Field(
         5.0, ge=0, description="A stopping worker lets trainings finish so long, then requeues them"
     )
+    drain_limit_s: float = Field(
+        120.0,
+        ge=0,
+        description="A drained worker (an upgrade, SIGUSR1) lets trainings finish so long",
+    )
     task_retention_days: float = Field(
         7.0, gt=0, description="How long the record of an ended task is kept"
     )

@@ -2,10 +2,12 @@
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
@@ -43,9 +45,25 @@ class RealRedis:
         wait_until(lambda: _answers(client), within_s=10)
         client.close()
 
+    @property
+    def pid(self) -> int:
+        """The process id; it must run."""
+        assert self._server is not None
+        return self._server.pid
+
     def files(self) -> list[Path]:
         """Return what it keeps on disk: every command that changed something."""
         return [path for path in self._folder.rglob("*") if path.is_file()]
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Let it hold every connection and answer nothing."""
+        assert self._server is not None
+        self._server.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._server.send_signal(signal.SIGCONT)
 
     def stop(self) -> None:
         if self._server is not None:

@@ -17,6 +17,7 @@ from energy_forecasting.api.readings_intake import ReadingsIntake
 from energy_forecasting.api.routes import (
     batches,
     dead_letters,
+    events,
     forecast,
     health,
     meters,
@@ -27,7 +28,9 @@ from energy_forecasting.api.routes import (
 from energy_forecasting.api.schemas import ErrorAnswer
 from energy_forecasting.api.security_headers import SecurityHeaders
 from energy_forecasting.api.services import ApiServices
+from energy_forecasting.api.stop_signal import before_the_end
 from energy_forecasting.api.store_probe import StoreProbe
+from energy_forecasting.api.timely_end import timely_end
 from energy_forecasting.serving.forecast_service import ForecastService
 
 DESCRIPTION = """
@@ -35,7 +38,7 @@ Trains, tunes and calibrates a forecaster for every utility meter.
 
 1. `POST /trainmodel/` queues a training and answers at once with a `task_id`.
 2. `GET /trainmodel/status/{task_id}` tells stage and progress until `SUCCESS`, `FAILED` or
-   `CANCELLED`.
+   `CANCELLED`; `GET /trainmodel/events/{task_id}` sends the same as it happens.
 3. `POST /forecast/` answers with the hours ahead: median and quantiles.
 
 `POST /trainmodel/batch` queues trainings of many meters at once; single requests do not wait behind
@@ -58,11 +61,14 @@ def create_app(services: ApiServices) -> FastAPI:
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        logger.info("API started", version=__version__)
-        services.keys.announce()
-        yield
-        app.state.store_probe.close()
-        services.meters.close()
+        with timely_end(), before_the_end(services.events.end):
+            logger.info("API started", version=__version__)
+            services.keys.announce()
+            yield
+            await services.events.aclose()
+            services.reads.close()
+            app.state.store_probe.close()
+            services.meters.close()
         logger.info("API stopped")
 
     app: FastAPI = FastAPIOffline(
@@ -88,7 +94,17 @@ def create_app(services: ApiServices) -> FastAPI:
     app.state.store_probe = StoreProbe(services.meters)
     app.state.readings_intake = ReadingsIntake(services.meters)
     add_error_handlers(app)
-    for routes in (training, batches, dead_letters, forecast, models, meters, readings, health):
+    for routes in (
+        training,
+        events,
+        batches,
+        dead_letters,
+        forecast,
+        models,
+        meters,
+        readings,
+        health,
+    ):
         app.include_router(routes.router)
 
     @app.get("/", include_in_schema=False)

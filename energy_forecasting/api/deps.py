@@ -1,4 +1,8 @@
-"""What routes depend on, as annotated aliases."""
+"""What routes depend on, as annotated aliases.
+
+Dependencies are ``async`` although they wait for nothing: each plain function would cost a turn in
+the pool of threads, which slow requests may have filled.
+"""
 
 from typing import Annotated, cast
 
@@ -16,52 +20,64 @@ from energy_forecasting.domain.meters import Meter
 from energy_forecasting.meters.store import MeterStore
 from energy_forecasting.registry.model_registry import ModelRegistry
 from energy_forecasting.serving.forecast_service import ForecastService
+from energy_forecasting.tasks.gathered_reads import GatheredReads
+from energy_forecasting.tasks.task_events import TaskEvents
 from energy_forecasting.tasks.task_store import TaskStore
 
 
-def _services(request: Request) -> ApiServices:
+async def _services(request: Request) -> ApiServices:
     return cast("ApiServices", request.app.state.services)
 
 
 ServicesDep = Annotated[ApiServices, Depends(_services)]
 
 
-def _tasks(services: ServicesDep) -> TaskStore:
+async def _tasks(services: ServicesDep) -> TaskStore:
     return services.tasks
 
 
-def _meters(services: ServicesDep) -> MeterStore:
+async def _reads(request: Request) -> GatheredReads:
+    return (await _services(request)).reads
+
+
+async def _events(request: Request) -> TaskEvents:
+    return (await _services(request)).events
+
+
+async def _meters(services: ServicesDep) -> MeterStore:
     return services.meters
 
 
-def _models(services: ServicesDep) -> ModelRegistry:
+async def _models(services: ServicesDep) -> ModelRegistry:
     return services.models
 
 
-def _forecasts(request: Request) -> ForecastService:
+async def _forecasts(request: Request) -> ForecastService:
     return cast("ForecastService", request.app.state.forecasts)
 
 
-def _store_probe(request: Request) -> StoreProbe:
+async def _store_probe(request: Request) -> StoreProbe:
     return cast("StoreProbe", request.app.state.store_probe)
 
 
-def _meter(
+async def _meter(
     meter_type: Annotated[str, Path(examples=["electricity"])],
     meter_id: Annotated[str, Path(examples=["ucam_b37_elec"])],
 ) -> Meter:
     return Meter(meter_type=meter_type, meter_id=meter_id)
 
 
-def _keys(services: ServicesDep) -> KeyRing:
+async def _keys(services: ServicesDep) -> KeyRing:
     return services.keys
 
 
-def _key(request: Request) -> ApiKey | None:
+async def _key(request: Request) -> ApiKey | None:
     return cast("ApiKey | None", getattr(request.state, KEY_STATE, None))
 
 
 TaskStoreDep = Annotated[TaskStore, Depends(_tasks)]
+GatheredReadsDep = Annotated[GatheredReads, Depends(_reads)]
+TaskEventsDep = Annotated[TaskEvents, Depends(_events)]
 MeterStoreDep = Annotated[MeterStore, Depends(_meters)]
 ModelRegistryDep = Annotated[ModelRegistry, Depends(_models)]
 ForecastServiceDep = Annotated[ForecastService, Depends(_forecasts)]
@@ -73,7 +89,7 @@ KeyDep = Annotated[ApiKey | None, Depends(_key)]
 MeterDep = Annotated[Meter, Depends(_meter)]
 
 
-def _readings_intake(request: Request) -> ReadingsIntake:
+async def _readings_intake(request: Request) -> ReadingsIntake:
     return cast("ReadingsIntake", request.app.state.readings_intake)
 
 
@@ -97,7 +113,7 @@ def known_meter(meter_type: str, meter_id: str, services: ApiServices) -> Meter:
     return meter
 
 
-def _known_meter(
+async def _known_meter(
     meter_type: Annotated[str, Path(examples=["electricity"])],
     meter_id: Annotated[str, Path(examples=["hall_7"])],
     services: ServicesDep,

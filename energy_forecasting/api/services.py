@@ -12,6 +12,8 @@ from energy_forecasting.settings import Settings
 from energy_forecasting.tasks.admission import AdmissionDesk
 from energy_forecasting.tasks.batch_store import BatchStore
 from energy_forecasting.tasks.dead_letters import DeadLetters
+from energy_forecasting.tasks.gathered_reads import GatheredReads
+from energy_forecasting.tasks.task_events import TaskEvents
 from energy_forecasting.tasks.task_store import TaskStore
 from energy_forecasting.tasks.training_allowance import TrainingAllowance
 from energy_forecasting.tasks.workers import WorkerRegistry
@@ -23,6 +25,8 @@ class ApiServices:
 
     settings: Settings
     tasks: TaskStore
+    reads: GatheredReads
+    events: TaskEvents
     batches: BatchStore
     dead_letters: DeadLetters
     workers: WorkerRegistry

@@ -26,7 +26,8 @@ PREFERRED_PORT = 8000
 _READY_LIMIT_S = 90.0
 _HTTP_LIMIT_S = 5.0
 _API_STOP_LIMIT_S = 8.0
-_WORKER_STOP_LIMIT_S = 20.0
+#: Beyond the grace that trainings get; the worker itself needs no more than six seconds.
+_WORKER_STOP_LIMIT_S = 15.0
 _SURVIVOR_STOP_LIMIT_S = 20.0
 _PORT_TRIES = 3
 
@@ -171,7 +172,7 @@ class Stack:
             folder=PROJECT_DIR,
             environment=self._environment,
             output=self._output("worker"),
-            stop_limit_s=_WORKER_STOP_LIMIT_S,
+            stop_limit_s=self._settings.shutdown_grace_s + _WORKER_STOP_LIMIT_S,
         )
 
     def _api_program(self, port: int) -> Program:

@@ -5,16 +5,16 @@ command line start the same thing.
 """
 
 import threading
-import time
 from collections.abc import Callable
 from typing import Protocol
 
 import dramatiq
 import structlog
-from dramatiq.middleware import Middleware
+from dramatiq.middleware import Middleware, SkipMessage
 
 from energy_forecasting.tasks.lanes import Lane
 from energy_forecasting.tasks.pipeline import TrainingPipeline
+from energy_forecasting.tasks.stop_order import StopOrder
 
 #: How often an idle worker asks for messages: POST to STARTED takes 40 ms instead of 300.
 POLL_MS = 100
@@ -31,6 +31,10 @@ class TrainingRuntime(Protocol):
         """Start the threads and trainers."""
         ...
 
+    def is_ready(self) -> bool:
+        """Whether the process is registered and its trainers are warm."""
+        ...
+
     def close(self) -> None:
         """Stop them."""
         ...
@@ -41,14 +45,16 @@ class TrainingMiddleware(Middleware):
 
     def __init__(
         self,
-        build_runtime: Callable[[int, Callable[[], bool]], TrainingRuntime],
+        build_runtime: Callable[[int, StopOrder], TrainingRuntime],
         *,
         grace_s: float,
+        drain_limit_s: float,
     ) -> None:
         self._build_runtime = build_runtime
-        self._grace_s = grace_s
+        self.grace_s = grace_s  #: what running trainings get when the worker stops
+        self.drain_limit_s = drain_limit_s  #: ... when it is drained
+        self.stop_order = StopOrder()
         self._runtime: TrainingRuntime | None = None
-        self._stop_at: float | None = None
         self._lock = threading.Lock()
 
     def before_worker_boot(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
@@ -62,15 +68,27 @@ class TrainingMiddleware(Middleware):
         worker.worker_threads = threads + 1
         worker.worker_timeout = POLL_MS
         with self._lock:
-            self._runtime = self._build_runtime(threads, self._must_stop)
+            self._runtime = self._build_runtime(threads, self.stop_order)
             self._runtime.start()
         logger.info("Worker ready", threads=threads)
 
     def before_worker_shutdown(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
         """Let running trainings finish for a while; then they go back to the queue."""
         del broker, worker
-        self._stop_at = time.monotonic() + self._grace_s
-        logger.info("Worker stopping", grace_s=self._grace_s)
+        if not self.stop_order.is_given:  # Dramatiq's own command line gives none
+            self.stop_order.give(within_s=self.grace_s)
+
+    def before_process_message(
+        self, broker: dramatiq.Broker, message: dramatiq.MessageProxy
+    ) -> None:
+        """Return a message that a thread takes after the order to stop.
+
+        Raises:
+            SkipMessage: it stands in the queue again.
+        """
+        if self.stop_order.is_given:
+            broker.enqueue(message.copy())
+            raise SkipMessage("The worker stops.")
 
     def after_worker_shutdown(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
         """Take the runtime down; every thread has returned."""
@@ -85,8 +103,14 @@ class TrainingMiddleware(Middleware):
             raise RuntimeError("A training actor runs inside a Dramatiq worker only.")
         self._runtime.pipeline.run(task_id)
 
-    def _must_stop(self) -> bool:
-        return self._stop_at is not None and time.monotonic() > self._stop_at
+    def is_ready(self) -> bool:
+        """Whether the process is registered and its trainers are warm."""
+        return self._runtime is not None and self._runtime.is_ready()
+
+    def give_back_running(self) -> None:
+        """Return to the queue the tasks of threads that hang."""
+        if self._runtime is not None:
+            self._runtime.pipeline.give_back_running()
 
 
 def declare_train_model(

@@ -117,6 +117,14 @@ class TrainingPipeline:
         ):
             self._run_claimed(claim, running)
 
+    def give_back_running(self) -> None:
+        """Return to the queue what threads of this process still hold; they cannot write then."""
+        for claim in self._heart.claims():
+            try:
+                self._give_back(claim)
+            except EnergyForecastingError as error:  # Redis away: the lease ends by itself
+                logger.warning("Training could not be returned", error=error.message)
+
     def _run_claimed(self, claim: Claim, running: RunningTask) -> None:
         logger.info("Starting model training task", attempt=claim.attempt)
         try:

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 import redis
+import redis.asyncio
+from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import ExponentialBackoff, NoBackoff
 from redis.retry import Retry
 
@@ -23,6 +25,20 @@ def api_redis(url: str, *, decode_responses: bool = True) -> redis.Redis:
         socket_connect_timeout=0.25,
         socket_timeout=0.5,
         retry=Retry(NoBackoff(), 0),
+    )
+
+
+def events_redis(url: str) -> redis.asyncio.Redis:
+    """Return a client for an event loop: 1 s to connect and to answer, no retry.
+
+    A busy event loop is late by itself, hence the longer times.
+    """
+    return redis.asyncio.Redis.from_url(
+        url,
+        decode_responses=True,
+        socket_connect_timeout=1.0,
+        socket_timeout=1.0,
+        retry=AsyncRetry(NoBackoff(), 0),
     )
 
 

@@ -112,6 +112,25 @@ class TaskGone(Exception):
         self.reason = reason  #: CANCELLED, STALE, UNKNOWN, SUCCESS, FAILED or FORBIDDEN
 
 
+def no_such_task(task_id: str) -> NotFound:
+    """Return what to raise for an id that no record has."""
+    return NotFound(
+        "There is no task with this id; it never existed or its record has expired.",
+        task_id=task_id[:TASK_ID_LENGTH],
+    )
+
+
+def record_of(task_id: str, fields: Mapping[str, str]) -> TaskRecord:
+    """Build a record from what Redis holds under its key.
+
+    Raises:
+        NotFound: nothing, as there is no such task or its retention is over.
+    """
+    if not fields:
+        raise no_such_task(task_id)
+    return TaskRecord.from_hash(task_id, fields)
+
+
 class TaskStore:
     """Reads and writes task records; safe to share between threads.
 
@@ -169,12 +188,7 @@ class TaskStore:
         """
         with redis_faults_translated(self._url):
             fields = cast("dict[str, str]", self._client.hgetall(TASK_PREFIX + task_id))
-        if not fields:
-            raise NotFound(
-                "There is no task with this id; it never existed or its record has expired.",
-                task_id=task_id[:TASK_ID_LENGTH],
-            )
-        return TaskRecord.from_hash(task_id, fields)
+        return record_of(task_id, fields)
 
     def has_open_task(self, meter: Meter) -> bool:
         """Tell whether ``admit`` would return a task that is there already."""

@@ -8,6 +8,7 @@ goes to a file that nobody reads until the training has returned.
 
 import os
 import signal
+import sys
 from collections.abc import MutableSequence
 from dataclasses import dataclass
 from enum import IntEnum
@@ -88,6 +89,7 @@ def prepare_trainer(board: MutableSequence[float]) -> None:
     global _board  # noqa: PLW0603 - a process is one trainer and has one board
     _board = board
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the worker, which stops us
+    _let_forkserver_end()
     die_with_parent()  # the forkserver, which ends with the worker
     _board[Board.IS_WARM] = 0.0
     _board[Board.PID] = float(os.getpid())
@@ -95,6 +97,20 @@ def prepare_trainer(board: MutableSequence[float]) -> None:
 
     warm_up()
     _board[Board.IS_WARM] = 1.0
+
+
+def _let_forkserver_end() -> None:
+    """Close the pipe by whose end the forkserver learns that the worker has died.
+
+    Every child is given the writing end, so that it could use the forkserver itself; a trainer at
+    work would thereby keep forkserver, and so itself, alive after a ``kill -9`` of the worker.
+    """
+    # Nothing public leads to it; where trainers are spawned there is none.
+    server = getattr(sys.modules.get("multiprocessing.forkserver"), "_forkserver", None)
+    alive_fd = getattr(server, "_forkserver_alive_fd", None)
+    if server is not None and alive_fd is not None:
+        server._forkserver_alive_fd = None  # noqa: SLF001 - as above
+        os.close(alive_fd)
 
 
 def run_training(job: TrainingJob) -> ModelCard:

@@ -265,6 +265,7 @@ class TrainerPool:
     ) -> None:
         self._limits = limits
         self._closed = threading.Event()
+        self._warm = threading.Event()
         os.environ.update(TRAINER_ENVIRONMENT)  # inherited by every trainer
         work = work or TrainerWork()
         context = _trainer_context(work)
@@ -302,7 +303,7 @@ class TrainerPool:
     def _work_on(
         self, job: Job, on_progress: ProgressListener, raise_if_gone: Callable[[], None]
     ) -> Card:
-        with self._borrowed() as trainer:
+        with self._borrowed(raise_if_gone) as trainer:
             return trainer.train(
                 job,
                 limits=self._limits,
@@ -314,9 +315,16 @@ class TrainerPool:
         """Return the process ids of the trainers that have started."""
         return [trainer.pid for trainer in (*self._spare, *self._trainers) if trainer.pid]
 
+    @property
+    def are_warm(self) -> bool:
+        """Whether all have once been ready; one that is being replaced does not change that."""
+        return self._warm.is_set()
+
     def close(self) -> None:
         """Kill every trainer."""
         self._closed.set()
+        if not self.are_warm:
+            _kill_forkserver()
         for trainer in (*self._spare, *self._trainers):
             trainer.close()
 
@@ -324,21 +332,43 @@ class TrainerPool:
         started = time.monotonic()
         for trainer in self._spare:
             self._idle.put(trainer)
-        for trainer in self._trainers:
-            trainer.start()
-            self._idle.put(trainer)
+        try:
+            for trainer in self._trainers:
+                trainer.start()
+                self._idle.put(trainer)
+        except (OSError, EOFError, RuntimeError):
+            # The pools are closed, or their forkserver killed, in the first seconds of a start.
+            if self._closed.is_set():
+                return
+            raise
         while not all(trainer.is_warm for trainer in self._trainers):
             if self._closed.wait(POLL_S):
                 return
+        self._warm.set()
         logger.info("Trainers warm", seconds=round(time.monotonic() - started, 1))
 
     @contextlib.contextmanager
-    def _borrowed(self) -> Iterator[Trainer]:
-        trainer = self._idle.get()
+    def _borrowed(self, raise_if_gone: Callable[[], None]) -> Iterator[Trainer]:
+        while (trainer := self._next_idle()) is None:
+            raise_if_gone()
         try:
             yield trainer
         finally:
             self._idle.put(trainer)
+
+    def _next_idle(self) -> Trainer | None:
+        try:
+            return self._idle.get(timeout=POLL_S)
+        except queue.Empty:
+            return None
+
+
+def _kill_forkserver() -> None:
+    """End this process's forkserver: one that still imports would hold up the pools."""
+    for child in psutil.Process().children():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if any("multiprocessing.forkserver" in part for part in child.cmdline()):
+                child.kill()
 
 
 def _outcome(future: "Future[Card]", job: Job) -> Card:

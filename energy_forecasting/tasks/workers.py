@@ -43,6 +43,7 @@ class WorkerInfo(BaseModel):
     host: str
     pid: int
     version: str
+    draining: bool = Field(default=False, description="Whether it takes no more tasks")
     task: str | None = Field(description="Tasks being worked on, by id; None when idle")
     uptime_s: float
     rss_mb: float = Field(description="Resident memory of the worker, without its trainers")
@@ -147,6 +148,7 @@ class WorkerHeart:
         version: str,
         threads: int,
         trainer_pids: Callable[[], list[int]],
+        is_draining: Callable[[], bool] = lambda: False,
     ) -> None:
         self.worker = f"{socket.gethostname()}:{os.getpid()}"
         self._registry = registry
@@ -154,6 +156,8 @@ class WorkerHeart:
         self._version = version
         self._threads = threads
         self._trainer_pids = trainer_pids
+        self._is_draining = is_draining
+        self.has_registered = False  #: whether Redis has ever noted this worker
         self._process = psutil.Process()
         self._running: dict[str, RunningTask] = {}
         self._stop = threading.Event()
@@ -169,6 +173,10 @@ class WorkerHeart:
         self._thread.join(timeout=2 * BEAT_S)
         with contextlib.suppress(EnergyForecastingError):  # Redis away: the entry expires by itself
             self._registry.leave(self.worker)
+
+    def claims(self) -> list[Claim]:
+        """Return the claims that threads of this process hold."""
+        return [running.claim for running in list(self._running.values())]
 
     @contextlib.contextmanager
     def watching(
@@ -201,6 +209,7 @@ class WorkerHeart:
                 if time.monotonic() >= beat_at:
                     beat_at = time.monotonic() + BEAT_S
                     self._registry.beat(self.worker, self._describe())
+                    self.has_registered = True
             except EnergyForecastingError as error:
                 if not is_away:  # said once; the next line about it tells that it is back
                     logger.warning("Redis is away; the worker waits for it", error=error.message)
@@ -224,6 +233,7 @@ class WorkerHeart:
             host=socket.gethostname(),
             pid=self._process.pid,
             version=self._version,
+            draining=self._is_draining(),
             task=", ".join(self._running) or None,
             uptime_s=round(time.time() - self._process.create_time(), 1),
             rss_mb=round(self._process.memory_info().rss / 2**20, 1),

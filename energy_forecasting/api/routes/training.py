@@ -6,6 +6,7 @@ from fastapi import APIRouter, Query
 
 from energy_forecasting.api.deps import (
     CursorQuery,
+    GatheredReadsDep,
     ServicesDep,
     TaskStoreDep,
     base_of_type,
@@ -25,7 +26,8 @@ from energy_forecasting.api.services import ApiServices
 from energy_forecasting.api.training_budget import TrainingBudgetDep
 from energy_forecasting.domain.stages import STAGE_MESSAGE, Stage
 from energy_forecasting.tasks.record import TaskRecord
-from energy_forecasting.tasks.task_store import Admission
+from energy_forecasting.tasks.task_keys import TASK_PREFIX
+from energy_forecasting.tasks.task_store import Admission, record_of
 from energy_forecasting.tasks.wish import Wish
 
 router = APIRouter(prefix="/trainmodel", tags=["training"])
@@ -92,9 +94,9 @@ def train_answer(admission: Admission, services: ApiServices) -> TrainAnswer:
     response_model_exclude_none=True,
     responses=UNKNOWN,
 )
-def status(task_id: str, tasks: TaskStoreDep) -> TaskRecord:
+async def status(task_id: str, reads: GatheredReadsDep) -> TaskRecord:
     """Return how far a task is; fields are absent until they are known."""
-    return tasks.get(task_id)
+    return record_of(task_id, await reads.hash_of(TASK_PREFIX + task_id))
 
 
 @router.get("/", summary="List tasks", response_model_exclude_none=True)

@@ -98,7 +98,7 @@ def operations(document: dict[str, Any]) -> list[Operation]:
         if path.startswith("/health"):
             continue  # takes nothing, and answers 503 in a form of its own
         for method, told in methods.items():
-            places: dict[str, list[str]] = {"path": [], "query": []}
+            places: dict[str, list[str]] = {"path": [], "query": [], "header": []}
             for parameter in told.get("parameters", []):
                 places[parameter["in"]].append(parameter["name"])
             found.append(

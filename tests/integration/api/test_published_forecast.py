@@ -20,6 +20,7 @@ from energy_forecasting.settings import Settings
 from energy_forecasting.tasks.leasing_broker import LeasingBroker
 from energy_forecasting.tasks.queue import redis_broker
 from energy_forecasting.tasks.redis_client import worker_redis
+from energy_forecasting.tasks.stop_order import StopOrder
 from tests.conftest import PROJECT_DIR
 from tests.influx_server import InfluxServer
 
@@ -117,7 +118,7 @@ def test_a_worker_publishes_what_the_api_answers(
     with TestClient(create_app(bootstrap.api_services(influx_settings))) as api:
         answer = api.post("/forecast/", json=body).json()
     # When a worker process has its turn
-    runtime = bootstrap.WorkerRuntime(influx_settings, broker, threads=1, must_stop=lambda: False)
+    runtime = bootstrap.WorkerRuntime(influx_settings, broker, threads=1, stop_order=StopOrder())
     assert runtime._publishing is not None
     runtime._publishing.publish_in_turn()
     # Then
@@ -137,7 +138,7 @@ def test_a_worker_without_an_influxdb_says_that_there_is_nowhere_to_publish_to(
 ) -> None:
     asked = settings.model_copy(update={"publish_forecasts_minutes": 30.0})
     with capture_logs() as logs:
-        runtime = bootstrap.WorkerRuntime(asked, broker, threads=1, must_stop=lambda: False)
+        runtime = bootstrap.WorkerRuntime(asked, broker, threads=1, stop_order=StopOrder())
 
     assert runtime._publishing is None
     (told,) = (log for log in logs if log["log_level"] == "error")
@@ -148,7 +149,7 @@ def test_a_worker_publishes_nothing_unless_it_is_asked_to(
     influx_settings: Settings, broker: LeasingBroker
 ) -> None:
     unasked = influx_settings.model_copy(update={"publish_forecasts_minutes": 0})
-    runtime = bootstrap.WorkerRuntime(unasked, broker, threads=1, must_stop=lambda: False)
+    runtime = bootstrap.WorkerRuntime(unasked, broker, threads=1, stop_order=StopOrder())
     assert runtime._publishing is None
 
 

@@ -17,6 +17,7 @@ from energy_forecasting.domain.meters import Meter, MeterProfile
 from energy_forecasting.domain.readings import HOUR, History
 from energy_forecasting.meters.sqlite import SqliteMeterStore
 from energy_forecasting.settings import Settings
+from energy_forecasting.tasks.stop_order import StopOrder
 from energy_forecasting.tasks.trainer_process import TRAINER_ENVIRONMENT
 
 pytestmark = [pytest.mark.redis, pytest.mark.tensorflow]
@@ -67,7 +68,7 @@ def api(own_settings: Settings) -> Iterator[TestClient]:
 @pytest.fixture
 def worker(own_settings: Settings) -> Iterator[bootstrap.WorkerRuntime]:
     runtime = bootstrap.WorkerRuntime(
-        own_settings, bootstrap.worker_broker(own_settings), threads=1, must_stop=lambda: False
+        own_settings, bootstrap.worker_broker(own_settings), threads=1, stop_order=StopOrder()
     )
     runtime.start()
     yield runtime

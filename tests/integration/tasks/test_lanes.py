@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import dramatiq
 import pytest
@@ -11,6 +11,7 @@ from energy_forecasting.tasks.actor import TrainingMiddleware, declare_train_mod
 from energy_forecasting.tasks.lanes import Lane
 from energy_forecasting.tasks.queue import TrainingQueue, redis_broker
 from energy_forecasting.tasks.redis_client import worker_redis
+from energy_forecasting.tasks.stop_order import StopOrder
 from tests.conftest import wait_until
 
 pytestmark = pytest.mark.redis
@@ -66,11 +67,11 @@ def desk() -> Desk:
 def queue(redis_url: str, desk: Desk) -> Iterator[TrainingQueue]:
     broker = redis_broker(worker_redis(redis_url, decode_responses=False))
 
-    def build(threads: int, must_stop: Callable[[], bool]) -> Runtime:
-        del threads, must_stop
+    def build(threads: int, stop_order: StopOrder) -> Runtime:
+        del threads, stop_order
         return Runtime(desk)
 
-    middleware = TrainingMiddleware(build, grace_s=0)  # type: ignore[arg-type]
+    middleware = TrainingMiddleware(build, grace_s=0, drain_limit_s=0)  # type: ignore[arg-type]
     broker.add_middleware(middleware)
     for lane in Lane:
         declare_train_model(broker, middleware, lane)
