@@ -2,7 +2,7 @@
 # ARGS reaches the program: make run ARGS="--port 9000".
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo run test lint secrets audit types unit integration e2e fuzz accuracy lock clean
+.PHONY: help install install-dev demo run test lint secrets audit types unit integration e2e fuzz chaos accuracy lock clean
 .NOTPARALLEL:
 
 # Without byte code TensorFlow takes three times as long to import.
@@ -72,6 +72,9 @@ e2e: install-dev ## Tests that start the whole stack as an operator would
 fuzz: install-dev ## Some 20,000 odd requests, made from the OpenAPI document: make fuzz FUZZ_CASES=50000
 	@exec env FUZZ_CASES=$(FUZZ_CASES) $(BIN)/python -m pytest tests/integration/api/test_fuzz.py \
 		--hypothesis-profile=long $(ARGS)
+
+chaos: install-dev ## Storms over the real stack: make chaos ARGS="--seed 7 --tasks 200 --storms workers,replies"
+	@exec $(BIN)/python -m tests.chaos $(ARGS)
 
 accuracy: ## Measure the product against its opponents: make accuracy ARGS="--data F --meta F --out F"
 	@exec $(BIN)/python benchmarks/accuracy.py $(ARGS)

@@ -1,7 +1,8 @@
 """Stands between a client and a server on loopback, and spoils what the server answers.
 
-It can let answers drip, hold one midway and cut one midway. It counts bytes, it does not read
-them, so it knows neither HTTP nor where one answer ends and the next begins.
+It can let answers drip, hold one midway and cut one midway, and be away altogether. It counts
+bytes, it does not read them, so it knows neither HTTP nor where one answer ends and the next
+begins.
 """
 
 import contextlib
@@ -38,6 +39,8 @@ class TcpProxy:
         self.cut_after_bytes: int | None = None
         #: Cut what comes after the first cut, too.
         self.keeps_cutting = False
+        #: Reset whoever connects.
+        self.refuses = False
         self._hold_after_bytes: int | None = None
         self._is_holding = threading.Event()
         self._may_go_on = threading.Event()
@@ -91,12 +94,32 @@ class TcpProxy:
             self._hold_after_bytes = None
             self._may_go_on.set()
 
+    def cut(self) -> None:
+        """Reset every connection that there is."""
+        with self._lock:
+            cut, self._sockets = self._sockets, set()
+        for each in cut:
+            _reset(each)
+
+    @contextmanager
+    def away(self) -> Iterator[None]:
+        """Be as a server that has gone, until the block ends."""
+        self.refuses = True
+        self.cut()
+        try:
+            yield
+        finally:
+            self.refuses = False
+
     def _accept(self) -> None:
         while True:
             try:
                 client, _ = self._listener.accept()
             except OSError:
                 return
+            if self.refuses:
+                _reset(client)
+                continue
             server = socket.socket()
             server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER_BYTES)
             with self._lock:

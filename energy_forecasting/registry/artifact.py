@@ -4,6 +4,7 @@ Read with h5py alone, in a few milliseconds, so that serving needs no TensorFlow
 file atomically is ``model_registry``'s task; these functions only fill and read one file.
 """
 
+import io
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,21 +23,34 @@ Weights = dict[str, npt.NDArray[np.float32]]
 
 _CARD = "energy_forecasting_card"
 _WEIGHTS = "model_weights"
+#: What h5py raises where a file is damaged, by how deep the damage lies.
+_DAMAGE = (OSError, RuntimeError, KeyError, ValueError)
 
 
 def write_card(path: Path, card: ModelCard) -> None:
     """Put the card into a saved network's file, replacing an earlier one.
 
+    In memory: HDF5 itself ends the process with SIGSEGV where the disk is full.
+
     Raises:
         StorageFailed: the file is missing, damaged, without a network or cannot be written.
     """
     try:
-        with h5py.File(path, "r+") as file:
+        content = io.BytesIO(path.read_bytes())
+        with h5py.File(content, "r+") as file:
             if _WEIGHTS not in file:
                 raise _without_network(path)
             file.attrs[_CARD] = card.model_dump_json()
     except OSError as error:
         raise _unreadable(path, error) from error
+    try:
+        path.write_bytes(content.getbuffer())
+    except OSError as error:
+        raise StorageFailed(
+            f"The model file {path.name} could not be written: {error.strerror or error}. Check "
+            "free space and permissions of MODEL_STORE.",
+            errno=error.errno,
+        ) from error
 
 
 def read_card(path: Path) -> ModelCard:
@@ -74,7 +88,7 @@ def _opened(path: Path) -> Iterator[h5py.File]:
     try:
         with h5py.File(path, "r") as file:
             yield file
-    except OSError as error:
+    except _DAMAGE as error:
         raise _unreadable(path, error) from error
 
 
@@ -124,7 +138,7 @@ def _without_network(path: Path) -> StorageFailed:
     return StorageFailed(f"{path.name} holds no network; train the meter again.", file=path.name)
 
 
-def _unreadable(path: Path, error: OSError) -> StorageFailed:
+def _unreadable(path: Path, error: Exception) -> StorageFailed:
     return StorageFailed(
         f"The model file {path.name} cannot be opened: {type(error).__name__}. Check that it "
         "exists, is complete and that the disk has space; else train the meter again.",

@@ -32,8 +32,9 @@ from energy_forecasting.registry.artifact import read_card
 
 INCOMING = ".incoming"
 SUFFIX = ".h5"
-#: An incoming file that old belongs to a process that died.
-ABANDONED_S = 24 * 3600.0
+#: An incoming file that old belongs to a process that died: it is written when its training has
+#: ended and published at once.
+ABANDONED_S = 600.0
 
 
 logger = structlog.get_logger("registry.models")

@@ -35,6 +35,7 @@ with _native_stderr_silenced():
     from energy_forecasting.registry.artifact import write_card
     from energy_forecasting.registry.base_registry import read_base, write_base
     from energy_forecasting.tasks.champion_gate import gate_of
+    from energy_forecasting.tasks.network_file import write_network
 
 __all__ = [
     "gate_of",
@@ -44,6 +45,7 @@ __all__ = [
     "warm_up",
     "write_base",
     "write_card",
+    "write_network",
 ]
 
 

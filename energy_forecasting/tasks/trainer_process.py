@@ -120,6 +120,7 @@ def run_training(job: TrainingJob) -> ModelCard:
         read_store_base,
         train,
         write_card,
+        write_network,
     )
 
     _show(TrainingProgress(fraction=0.0, phase=TrainingPhase.PREPARING))
@@ -133,7 +134,7 @@ def run_training(job: TrainingJob) -> ModelCard:
         inside=job.inside,
         base=read_store_base(job.base) if job.base else None,
     )
-    trained.network.save(job.artifact)
+    write_network(job.artifact, trained.network)
     write_card(job.artifact, trained.card)
     return trained.card
 

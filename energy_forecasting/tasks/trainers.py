@@ -57,6 +57,10 @@ GROWN_SHARE = 0.5
 
 _STARTS_TRIED = 3
 
+#: How a trainer ends that somebody else has ended: by SIGKILL (the kernel), by SIGTERM (a guard of
+#: memory; pebble makes a code of it), or with its forkserver, which alone knew how (255).
+_KILLED = frozenset({-getattr(signal, "SIGKILL", 9), -signal.SIGTERM, signal.SIGTERM, 255})
+
 logger = structlog.get_logger("task.trainer")
 
 
@@ -176,8 +180,7 @@ class Trainer:
         on_progress: ProgressListener,
         raise_if_gone: Callable[[], None],
     ) -> Card:
-        work = self._work.learn_base if isinstance(job, BaseJob) else self._work.train
-        future = self._pool.schedule(work, args=[job])
+        future = self._schedule(job)
         watch = _Watch(job, limits, future)
         try:
             while not wait([future], timeout=POLL_S).done:
@@ -190,6 +193,13 @@ class Trainer:
             has_grown = private_memory_mb(self.pid) > GROWN_SHARE * limits.memory_mb
             if has_grown or not future.done():
                 self.replace()
+
+    def _schedule(self, job: Job) -> "Future[Any]":
+        work = self._work.learn_base if isinstance(job, BaseJob) else self._work.train
+        try:
+            return cast("Future[Any]", self._pool.schedule(work, args=[job]))
+        except RuntimeError as error:  # what pebble says once an idle process has died
+            raise BrokenProcessPool(str(error)) from error
 
     def replace(self) -> None:
         """Kill the process at once and start another in the background."""
@@ -224,8 +234,13 @@ class Trainer:
         )
 
     def start(self) -> None:
-        """Start the process; waits for the forkserver, which imports TensorFlow first."""
-        self._pool.schedule(os.getpid)  # a pool starts its process with its first call
+        """Start the process; waits for the forkserver, which imports TensorFlow first.
+
+        Where that fails, as its forkserver was killed or the worker stops, the first training
+        starts another.
+        """
+        with contextlib.suppress(RuntimeError):
+            self._pool.schedule(os.getpid)  # a pool starts its process with its first call
 
 
 class TrainerPool:
@@ -380,7 +395,7 @@ def _outcome(future: "Future[Card]", job: Job) -> Card:
 
 
 def _crash(job: Job, exit_code: int) -> EnergyForecastingError:
-    if exit_code == -getattr(signal, "SIGKILL", 9):
+    if exit_code in _KILLED:
         return TrainerOutOfMemory(
             f"The trainer of {job.meter} was killed, most likely because the machine ran out of "
             "memory; lower WORKER_THREADS or HISTORY_DAYS.",

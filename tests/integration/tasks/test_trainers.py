@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator, MutableSequence
 from pathlib import Path
@@ -20,10 +21,13 @@ from energy_forecasting.domain.meters import Meter, MeterProfile
 from energy_forecasting.domain.readings import History
 from energy_forecasting.domain.trainings import TrainingOptions, TrainingProgress
 from energy_forecasting.tasks import trainer_process
+from energy_forecasting.tasks.process_ties import die_with_parent
 from energy_forecasting.tasks.task_store import TaskGone
 from energy_forecasting.tasks.trainer_process import Board, TrainingJob
 from energy_forecasting.tasks.trainers import TrainerLimits, TrainerPool, TrainerWork
 from tests.conftest import wait_until
+
+ENDINGS = {"killed": getattr(signal, "SIGKILL", signal.SIGTERM), "terminated": signal.SIGTERM}
 
 #: What a leaking training leaves behind in its process.
 LEAKED: list[object] = []
@@ -31,6 +35,7 @@ LEAKED: list[object] = []
 
 def prepare(board: MutableSequence[float]) -> None:
     trainer_process._board = board
+    die_with_parent()
     board[Board.PID] = float(os.getpid())
     board[Board.IS_WARM] = 1.0
 
@@ -42,8 +47,8 @@ def behave(job: TrainingJob) -> int:
             time.sleep(60)
         case "crash":
             os.kill(os.getpid(), signal.SIGSEGV)
-        case "killed":
-            os.kill(os.getpid(), signal.SIGKILL)
+        case "killed" | "terminated":
+            os.kill(os.getpid(), ENDINGS[job.meter.meter_id])
         case "bug":
             raise ZeroDivisionError("a bug")
         case "constant":
@@ -58,6 +63,14 @@ def behave(job: TrainingJob) -> int:
                 trainer_process._board[Board.FRACTION] = step / 5
                 time.sleep(0.15)
     return os.getpid()
+
+
+def _lives(pid: int) -> bool:
+    """Whether a process runs; one that nobody has waited for does not."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 @pytest.fixture
@@ -119,6 +132,7 @@ def test_progress_is_seen_while_the_training_runs(pool: TrainerPool) -> None:
     [
         ("crash", TrainingFailed, "crashed"),
         ("killed", TrainerOutOfMemory, "was killed"),
+        ("terminated", TrainerOutOfMemory, "was killed"),
         ("bug", TrainingFailed, "ZeroDivisionError"),
         ("greedy", TrainerOutOfMemory, "TRAINER_MEMORY_LIMIT_MB"),
     ],
@@ -160,6 +174,51 @@ def test_an_idle_trainer_that_is_killed_is_replaced(pool: TrainerPool) -> None:
     os.kill(first, signal.SIGKILL)
 
     assert run(pool, "ok") != first
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="trainers end with their forkserver")
+def test_a_forkserver_that_is_killed_fails_no_later_training(pool: TrainerPool) -> None:
+    first = run(pool, "ok")
+    psutil.Process(first).parent().kill()  # type: ignore[union-attr]
+    wait_until(lambda: not _lives(first), within_s=5)
+
+    assert [run(pool, "ok") != first for _ in range(3)] == [True, True, True]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="trainers end with their forkserver")
+def test_a_training_whose_forkserver_is_killed_may_be_tried_again(pool: TrainerPool) -> None:
+    pid = run(pool, "ok")
+    server = psutil.Process(pid).parent()
+    assert server is not None
+    killer = threading.Timer(0.5, server.kill)
+    killer.start()
+
+    with pytest.raises(TrainerOutOfMemory, match="was killed"):
+        run(pool, "sleep")
+
+    assert run(pool, "ok") != pid
+
+
+def test_a_pool_that_is_closed_while_it_starts_ends_no_thread_in_an_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Given
+    failures: list[threading.ExceptHookArgs] = []
+    monkeypatch.setattr(threading, "excepthook", failures.append)
+    made = TrainerPool(
+        size=2,
+        max_trainings=3,
+        limits=TrainerLimits(memory_mb=250),
+        work=TrainerWork(prepare=prepare, train=behave, preloaded=[]),  # type: ignore[arg-type]
+    )
+    # When
+    made.close()
+    made.start()
+    # Then
+    starting = next((each for each in threading.enumerate() if each.name == "trainers"), None)
+    if starting is not None:
+        starting.join(10)
+    assert failures == []
 
 
 def test_closing_leaves_no_process(pool: TrainerPool) -> None:

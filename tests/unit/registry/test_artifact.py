@@ -1,6 +1,7 @@
 """The card and the weights inside a ``.h5`` file."""
 
 import json
+import sys
 from pathlib import Path
 
 import h5py
@@ -9,6 +10,7 @@ import pytest
 
 from energy_forecasting.domain.errors import StorageFailed
 from energy_forecasting.registry.artifact import read_artifact, read_card, read_weights, write_card
+from tests.full_disk import no_file_may_grow
 from tests.model_cards import card
 
 CARD = card("20240601T000000Z-0a1b2c3d")
@@ -27,6 +29,12 @@ def artifact(tmp_path: Path) -> Path:
 def test_a_card_is_read_as_it_was_written(artifact: Path) -> None:
     write_card(artifact, CARD)
     assert read_card(artifact) == CARD
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits on the size of a file")
+def test_a_card_that_finds_no_space_is_a_storage_error(artifact: Path) -> None:
+    with no_file_may_grow(), pytest.raises(StorageFailed, match="could not be written"):
+        write_card(artifact, CARD)
 
 
 def test_a_second_card_replaces_the_first(artifact: Path) -> None:
@@ -49,6 +57,18 @@ def test_card_and_weights_come_together(artifact: Path) -> None:
 
     assert read == CARD
     assert set(weights) == {"hidden_1/kernel", "hidden_1/bias"}
+
+
+def test_damage_that_is_found_on_the_way_is_a_storage_error(artifact: Path) -> None:
+    # Given
+    write_card(artifact, CARD)
+    content = bytearray(artifact.read_bytes())
+    # The object headers of groups and data sets; the file opens without them.
+    content[1024:] = bytes(len(content) - 1024)
+    artifact.write_bytes(content)
+    # Then
+    with pytest.raises(StorageFailed):
+        read_artifact(artifact)
 
 
 def test_a_foreign_file_carries_no_card(artifact: Path) -> None:
