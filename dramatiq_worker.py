@@ -1,16 +1,15 @@
 """Start the worker: ``python dramatiq_worker.py [--processes N] [--threads N]``.
 
 Runs a supervisor that keeps N worker processes alive; each trains as many meters at once as it
-has threads. Reads REDIS_URL, METER_STORE, MODEL_STORE and the other settings of README from the
-environment. Ctrl-C or SIGTERM stops it: trainings that cannot finish in SHUTDOWN_GRACE_S go back
-to the queue; once more, and they go at once. SIGHUP replaces the worker processes by new ones from
-the code on disk, SIGUSR1 lets trainings finish (DRAIN_LIMIT_S) and then stops: docs/operations.md.
+has threads. Reads the settings of README from the environment. Ctrl-C or SIGTERM stops it:
+trainings that cannot finish in SHUTDOWN_GRACE_S go back to the queue. SIGHUP replaces the
+processes by new ones, SIGUSR1 lets trainings finish and then stops: docs/operations.md.
 """
 
 import argparse
-import contextlib
 import os
 import sys
+from functools import partial
 from pathlib import Path
 
 from energy_forecasting import __version__, bootstrap
@@ -19,6 +18,7 @@ from energy_forecasting.settings import PROJECT_DIR, Settings
 from energy_forecasting.tasks.process_ties import die_with_parent
 from energy_forecasting.tasks.redis_client import address
 from energy_forecasting.tasks.supervisor import StopLimits, WorkerSupervisor
+from energy_forecasting.tasks.worker_child import tell_ready
 from energy_forecasting.tasks.worker_process import WorkerProcess, ignore_terminal_signals
 
 #: Beyond the grace given to trainings: what taking a worker process down may need.
@@ -47,9 +47,7 @@ def supervise(settings: Settings, processes: int, threads: int) -> None:
     """Keep the worker processes alive until told to stop."""
     logger = get_logger("worker.supervisor")
     where = address(settings.redis_url)
-    logger.info(
-        "Worker starting", version=__version__, redis=where, processes=processes, threads=threads
-    )
+    logger.info("Worker starting", version=__version__, redis=where, threads=threads)
     # Links are kept: where a release is a link, an upgrade follows it to the new one.
     program = [sys.executable, str(Path(__file__).absolute())]
     command = [*program, "--child-of", str(os.getpid()), "--threads", str(threads)]
@@ -72,15 +70,9 @@ def work(parent_pid: int, threads: int, ready_fd: int | None) -> None:
     die_with_parent(parent_pid)
     import task_system  # noqa: PLC0415 - only a worker process needs the actor
 
-    def tell_supervisor() -> None:
-        if ready_fd is not None:
-            with contextlib.suppress(OSError):  # it has ended; so shall we
-                os.write(ready_fd, b"1")
-                os.close(ready_fd)
-
-    WorkerProcess(
-        task_system.broker, task_system.training, threads=threads, on_ready=tell_supervisor
-    ).serve()
+    broker, training = task_system.broker, task_system.training
+    on_ready = partial(tell_ready, ready_fd)
+    WorkerProcess(broker, training, threads=threads, on_ready=on_ready).serve()
 
 
 if __name__ == "__main__":

@@ -91,3 +91,11 @@ def kill_all(processes: Sequence[psutil.Process]) -> None:
     for process in processes:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
+
+
+def tell_ready(ready_fd: int | None) -> None:
+    """Say, in the child, that it is ready; on Windows nobody listens."""
+    if ready_fd is not None:
+        with contextlib.suppress(OSError):  # the supervisor has ended; so shall we
+            os.write(ready_fd, b"1")
+            os.close(ready_fd)
