@@ -33,6 +33,7 @@ from energy_forecasting.tasks.forecast_marks import RedisForecastMarks
 from energy_forecasting.tasks.forecast_publishing import ForecastPublishing
 from energy_forecasting.tasks.gathered_reads import GatheredReads
 from energy_forecasting.tasks.leasing_broker import LeasingBroker
+from energy_forecasting.tasks.lost_tasks import LostTasks
 from energy_forecasting.tasks.pipeline import TrainingPipeline
 from energy_forecasting.tasks.publishing_right import PublishingRight
 from energy_forecasting.tasks.queue import TrainingQueue, redis_broker
@@ -220,9 +221,10 @@ class WorkerRuntime:
             is_draining=lambda: stop_order.is_given,
         )
         models = model_registry(current)
+        retention = timedelta(days=current.task_retention_days)
         self._reconciler = Reconciler(
             client,
-            store,
+            LostTasks(client, store, url=current.redis_url, retention=retention),
             queue,
             broker,
             models.withdraw,

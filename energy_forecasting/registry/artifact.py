@@ -43,6 +43,15 @@ def write_card(path: Path, card: ModelCard) -> None:
             file.attrs[_CARD] = card.model_dump_json()
     except OSError as error:
         raise _unreadable(path, error) from error
+    write_content(path, content)
+
+
+def write_content(path: Path, content: io.BytesIO) -> None:
+    """Write an artifact that was made in memory.
+
+    Raises:
+        StorageFailed: the disk is full or the folder cannot be written.
+    """
     try:
         path.write_bytes(content.getbuffer())
     except OSError as error:

@@ -14,7 +14,7 @@ import h5py
 # What ``Model.save`` calls for an ``.h5``; that takes a path only, this an open file as well.
 from keras.src.legacy.saving.legacy_h5_format import save_model_to_hdf5
 
-from energy_forecasting.domain.errors import StorageFailed
+from energy_forecasting.registry.artifact import write_content
 
 
 def write_network(path: Path, network: Any) -> None:  # noqa: ANN401 - Keras ships no types
@@ -26,11 +26,4 @@ def write_network(path: Path, network: Any) -> None:  # noqa: ANN401 - Keras shi
     content = io.BytesIO()
     with h5py.File(content, "w") as file:
         save_model_to_hdf5(network, file)
-    try:
-        path.write_bytes(content.getbuffer())
-    except OSError as error:
-        raise StorageFailed(
-            f"The model file {path.name} could not be written: {error.strerror or error}. Check "
-            "free space and permissions of MODEL_STORE.",
-            errno=error.errno,
-        ) from error
+    write_content(path, content)

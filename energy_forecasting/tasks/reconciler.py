@@ -20,10 +20,10 @@ from energy_forecasting.domain.errors import EnergyForecastingError, NotFound
 from energy_forecasting.domain.meters import Meter
 from energy_forecasting.tasks.lanes import Lane
 from energy_forecasting.tasks.leasing_broker import LeasingBroker
+from energy_forecasting.tasks.lost_tasks import LostTasks
 from energy_forecasting.tasks.queue import TrainingQueue
 from energy_forecasting.tasks.redis_client import redis_faults_translated
 from energy_forecasting.tasks.task_keys import PREFIX, RECONCILED
-from energy_forecasting.tasks.task_store import TaskStore
 
 LOCK = f"{PREFIX}reconciler"
 INTERVAL_S = 2.0
@@ -51,7 +51,7 @@ class Reconciler:
 
     Args:
         client: of the lock and the counts.
-        store: the records.
+        lost: the tasks to mend.
         queue: where messages are sent again.
         broker: whose messages this process returns.
         withdraw: takes back a version that a lost attempt may have published; says whether
@@ -63,7 +63,7 @@ class Reconciler:
     def __init__(
         self,
         client: redis.Redis,
-        store: TaskStore,
+        lost: LostTasks,
         queue: TrainingQueue,
         broker: LeasingBroker,
         withdraw: Callable[[Meter, str], bool],
@@ -72,7 +72,7 @@ class Reconciler:
         max_losses: int,
     ) -> None:
         self._client = client
-        self._store = store
+        self._lost = lost
         self._queue = queue
         self._broker = broker
         self._withdraw = withdraw
@@ -94,18 +94,18 @@ class Reconciler:
     def reconcile(self) -> "Counter[Mending]":
         """Mend once; return what was done."""
         done: Counter[Mending] = Counter()
-        for task_id in self._store.tasks_without_worker():
+        for task_id in self._lost.tasks_without_worker():
             self._release(task_id, done)
         for lane in Lane:
             self._send_lost_messages(lane, done)
-        for task_id, meter, versions in self._store.ended_while_publishing():
+        for task_id, meter, versions in self._lost.ended_while_publishing():
             self._withdraw_all(task_id, meter, versions, done)
-            self._store.note_withdrawn(task_id)
+            self._lost.note_withdrawn(task_id)
         if self._passes % PASSES_PER_ADOPTION == 0:
-            for task_id in self._store.strays():
-                self._store.adopt(task_id)
+            for task_id in self._lost.strays():
+                self._lost.adopt(task_id)
                 done[Mending.STRAY_ADOPTED] += 1
-            self._store.prune_index()
+            self._lost.prune_index()
         self._passes += 1
         self._count(done)
         return done
@@ -121,9 +121,9 @@ class Reconciler:
 
     def _release(self, task_id: str, done: "Counter[Mending]") -> None:
         try:
-            released = self._store.release_lost(task_id, max_losses=self._max_losses)
+            released = self._lost.release_lost(task_id, max_losses=self._max_losses)
         except NotFound:
-            self._store.forget(task_id)
+            self._lost.forget(task_id)
             done[Mending.RECORD_VANISHED] += 1
             return
         if released is None:
@@ -146,10 +146,10 @@ class Reconciler:
                 logger.warning("Model of an unfinished training withdrawn", task_id=task_id)
 
     def _send_lost_messages(self, lane: Lane, done: "Counter[Mending]") -> None:
-        overdue = self._store.overdue_tasks(lane, is_queue_empty=self._queue.is_empty(lane))
+        overdue = self._lost.overdue_tasks(lane, is_queue_empty=self._queue.is_empty(lane))
         for task_id in overdue:
             self._queue.send(task_id, lane)
-            self._store.note_resent(task_id)
+            self._lost.note_resent(task_id)
             logger.warning("Message of a waiting task sent again", task_id=task_id, lane=lane)
         if overdue:
             done[Mending.MESSAGE_SENT_AGAIN] += len(overdue)

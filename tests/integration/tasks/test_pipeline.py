@@ -27,6 +27,7 @@ from energy_forecasting.registry.base_registry import BaseRegistry, read_base, w
 from energy_forecasting.registry.model_registry import ModelRegistry
 from energy_forecasting.tasks import workers
 from energy_forecasting.tasks.base_building import BaseBuilder
+from energy_forecasting.tasks.lost_tasks import LostTasks
 from energy_forecasting.tasks.pipeline import TrainingPipeline
 from energy_forecasting.tasks.queue import TrainingQueue, redis_broker
 from energy_forecasting.tasks.record import TaskRecord
@@ -364,7 +365,8 @@ def test_a_model_that_a_lost_attempt_has_published_is_gone_once_the_task_has_end
         world.run(task_id)
     assert world.models.champion(METER).version == "v1"
     world.client.zadd(LEASES, {task_id: 1})
-    assert world.store.release_lost(task_id, max_losses=3) is not None
+    lost = LostTasks(world.client, world.store, url="redis://", retention=timedelta(days=1))
+    assert lost.release_lost(task_id, max_losses=3) is not None
     monkeypatch.undo()
     # When another attempt succeeds
     world.trainers.version = "v2"

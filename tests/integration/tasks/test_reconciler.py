@@ -13,6 +13,7 @@ from energy_forecasting.tasks.admission import AdmissionDesk
 from energy_forecasting.tasks.batch_store import BatchStore
 from energy_forecasting.tasks.dead_letters import DeadLetters
 from energy_forecasting.tasks.lanes import Lane
+from energy_forecasting.tasks.lost_tasks import LostTasks
 from energy_forecasting.tasks.queue import TrainingQueue, redis_broker
 from energy_forecasting.tasks.reconciler import Mending, Reconciler, mendings
 from energy_forecasting.tasks.redis_client import api_redis
@@ -34,6 +35,7 @@ class Parts:
         self.client: redis.Redis = api_redis(url)
         self.broker = redis_broker(api_redis(url, decode_responses=False))
         self.store = TaskStore(self.client, url=url, retention=timedelta(days=1))
+        self.lost = LostTasks(self.client, self.store, url=url, retention=timedelta(days=1))
         self.queue = TrainingQueue(self.broker, url=url)
         workers = WorkerRegistry(self.client, url=url)
         batches = BatchStore(self.client, self.store, workers, url=url)
@@ -42,7 +44,7 @@ class Parts:
         )
         self.withdrawn: list[str] = []
         self.reconciler = Reconciler(
-            self.client, self.store, self.queue, self.broker, self.withdraw, url=url, max_losses=3
+            self.client, self.lost, self.queue, self.broker, self.withdraw, url=url, max_losses=3
         )
 
     def withdraw(self, _meter: Meter, version: str) -> bool:
@@ -200,7 +202,7 @@ def test_entries_of_a_vanished_record_are_dropped(parts: Parts) -> None:
     parts.client.zadd(LEASES, {"vanished": 1})
 
     assert parts.reconciler.reconcile() == {Mending.RECORD_VANISHED: 1}
-    assert parts.store.tasks_without_worker() == []
+    assert parts.lost.tasks_without_worker() == []
 
 
 def test_a_forced_training_takes_the_place_of_the_open_task(parts: Parts) -> None:

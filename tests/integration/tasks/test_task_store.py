@@ -11,6 +11,7 @@ import redis
 from energy_forecasting.domain.errors import Conflict, ConnectionFailed, NoDataFound, NotFound
 from energy_forecasting.domain.meters import Meter
 from energy_forecasting.domain.stages import PIPELINE, Stage
+from energy_forecasting.tasks.lost_tasks import LostTasks
 from energy_forecasting.tasks.redis_client import api_redis
 from energy_forecasting.tasks.task_keys import LEASES
 from energy_forecasting.tasks.task_store import Claim, TaskGone, TaskStore
@@ -33,6 +34,11 @@ def client(redis_url: str) -> Iterator[redis.Redis]:
 @pytest.fixture
 def store(client: redis.Redis, redis_url: str) -> TaskStore:
     return TaskStore(client, url=redis_url, retention=RETENTION)
+
+
+@pytest.fixture
+def lost(client: redis.Redis, store: TaskStore, redis_url: str) -> LostTasks:
+    return LostTasks(client, store, url=redis_url, retention=RETENTION)
 
 
 def admitted(store: TaskStore, meter: Meter = METER) -> str:
@@ -182,13 +188,13 @@ def test_a_requeued_task_is_pending_again_with_the_next_attempt(store: TaskStore
 
 
 def test_a_stale_attempt_cannot_write_once_the_task_has_been_given_away(
-    store: TaskStore, client: redis.Redis
+    store: TaskStore, lost: LostTasks, client: redis.Redis
 ) -> None:
     task_id = admitted(store)
     asleep = claimed(store, task_id)
     lose_lease(client, task_id)
-    assert store.tasks_without_worker() == [task_id]
-    assert store.release_lost(task_id, max_losses=3)
+    assert lost.tasks_without_worker() == [task_id]
+    assert lost.release_lost(task_id, max_losses=3)
     awake = claimed(store, task_id, worker="host:2")
 
     with pytest.raises(TaskGone, match="STALE"):
@@ -197,17 +203,17 @@ def test_a_stale_attempt_cannot_write_once_the_task_has_been_given_away(
 
 
 def test_a_task_that_kills_its_workers_fails_in_the_end(
-    store: TaskStore, client: redis.Redis
+    store: TaskStore, lost: LostTasks, client: redis.Redis
 ) -> None:
     task_id = admitted(store)
     for _ in range(2):
         claimed(store, task_id)
         lose_lease(client, task_id)
-        assert store.release_lost(task_id, max_losses=3)
+        assert lost.release_lost(task_id, max_losses=3)
     claimed(store, task_id)
     lose_lease(client, task_id)
 
-    released = store.release_lost(task_id, max_losses=3)
+    released = lost.release_lost(task_id, max_losses=3)
     assert released is not None
     assert not released.is_requeued
     record = store.get(task_id)
@@ -216,12 +222,12 @@ def test_a_task_that_kills_its_workers_fails_in_the_end(
     assert record.error_details["type"] == "WORKER_LOST"
 
 
-def test_a_living_worker_keeps_its_task(store: TaskStore) -> None:
+def test_a_living_worker_keeps_its_task(store: TaskStore, lost: LostTasks) -> None:
     task_id = admitted(store)
     store.renew(claimed(store, task_id))
 
-    assert store.tasks_without_worker() == []
-    assert store.release_lost(task_id, max_losses=3) is None
+    assert lost.tasks_without_worker() == []
+    assert lost.release_lost(task_id, max_losses=3) is None
     assert store.get(task_id).status is Stage.STARTED
 
 
