@@ -29,7 +29,15 @@ BODY = b'{"meter_id": "m1", "meter_type": "water"}'
 @contextmanager
 def api(workplace: Workplace, port: int, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
     """Run the API as documented, with an endless answer beside its own."""
-    command = [sys.executable, "-m", "uvicorn", "tests.e2e.endless_api:app", "--port", str(port)]
+    command = [
+        sys.executable,
+        "-m",
+        "uvicorn",
+        "--factory",
+        "tests.e2e.endless_api:make",
+        "--port",
+        str(port),
+    ]
     with subprocess.Popen(
         [*command, *arguments], cwd=PROJECT_DIR, env=workplace.environment
     ) as process:

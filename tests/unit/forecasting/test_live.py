@@ -116,7 +116,8 @@ def test_a_replayed_forecast_is_the_one_that_was_given(
     past = replayed(card, random_weights, history)
     # Then it is the eighth before the last midnight, 10 June
     assert given.live is None
-    np.testing.assert_allclose(past.quantiles[-9], given.quantiles, rtol=1e-5)
+    # Many origins at once add up in another order than one; near zero only the float32 step counts.
+    np.testing.assert_allclose(past.quantiles[-9], given.quantiles, rtol=1e-5, atol=1e-6)
 
 
 def test_only_hours_after_the_training_are_scored(

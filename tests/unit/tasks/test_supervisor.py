@@ -31,6 +31,7 @@ def end(number, frame):
     {on_signal}
 signal.signal(signal.SIGTERM, end)
 signal.signal(signal.SIGUSR1, end)
+signal.signal(signal.SIGHUP, signal.SIG_IGN)
 print('start', os.getpid(), file=record)
 {on_start}
 while True:
