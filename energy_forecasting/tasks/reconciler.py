@@ -26,10 +26,12 @@ from energy_forecasting.tasks.redis_client import redis_faults_translated
 from energy_forecasting.tasks.task_keys import PREFIX, RECONCILED
 
 LOCK = f"{PREFIX}reconciler"
-INTERVAL_S = 2.0
-LOCK_MS = 1_500
+INTERVAL_S = 1.0
+LOCK_MS = 800
+#: A pass under way is waited for so long when the worker stops.
+STOP_LIMIT_S = 2.0
 #: Every so many passes the reconciler looks for tasks that an earlier release has left.
-PASSES_PER_ADOPTION = 30
+PASSES_PER_ADOPTION = 60
 
 logger = structlog.get_logger("task.reconciler")
 
@@ -83,13 +85,13 @@ class Reconciler:
         self._thread = threading.Thread(target=self._run, daemon=True, name="reconciler")
 
     def start(self) -> None:
-        """Begin to reconcile every two seconds."""
+        """Begin to reconcile every second."""
         self._thread.start()
 
     def stop(self) -> None:
         """Reconcile no more."""
         self._stop.set()
-        self._thread.join(timeout=INTERVAL_S)
+        self._thread.join(timeout=STOP_LIMIT_S)
 
     def reconcile(self) -> "Counter[Mending]":
         """Mend once; return what was done."""

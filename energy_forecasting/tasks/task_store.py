@@ -43,8 +43,9 @@ from energy_forecasting.tasks.task_keys import (
 from energy_forecasting.tasks.task_script import TaskScript, flat
 from energy_forecasting.tasks.wish import Wish, wish_of
 
-#: A worker's hold on a task; renewed every second while the worker lives.
-LEASE_MS = 8_000
+#: A worker's hold on a task; renewed twice a second while the worker lives. Shorter, and a machine
+#: that is overloaded for a moment would lose its tasks.
+LEASE_MS = 6_000
 #: Of the ids made here; a longer one is not echoed in full.
 TASK_ID_LENGTH = 36
 #: The most records that one page of a filtered listing looks at.
