@@ -15,6 +15,7 @@ import psutil
 import pytest
 from structlog.testing import capture_logs
 
+from energy_forecasting.logs import LOG_FILE_VARIABLE
 from energy_forecasting.tasks import supervisor
 from energy_forecasting.tasks.supervisor import StopLimits, SupervisedProcess, WorkerSupervisor
 from energy_forecasting.tasks.worker_signals import DRAIN
@@ -289,7 +290,11 @@ def test_a_closed_terminal_stops_the_supervisor(tmp_path: Path) -> None:
     # Given: a supervisor as the foreground program of a terminal of its own
     record, text = tmp_path / "record", tmp_path / "supervise.py"
     text.write_text(
+        # As the worker's door does: what is logged to a terminal that is gone must not raise.
+        "from pathlib import Path\n"
+        "from energy_forecasting.logs import configure_logging\n"
         "from energy_forecasting.tasks.supervisor import StopLimits, WorkerSupervisor\n"
+        f"configure_logging(log_dir=Path({str(tmp_path)!r}))\n"
         f"WorkerSupervisor({worker(record)!r}, processes=1, limits=StopLimits("
         "grace_s=20, drain_s=20, teardown_s=20)).run()\n"
     )
@@ -299,7 +304,7 @@ def test_a_closed_terminal_stops_the_supervisor(tmp_path: Path) -> None:
         os.execve(  # noqa: S606 - our own program, in the terminal that pty made
             sys.executable,
             [sys.executable, str(text)],
-            {**os.environ, "PYTHONPATH": str(PROJECT_DIR)},
+            {**os.environ, "PYTHONPATH": str(PROJECT_DIR), LOG_FILE_VARIABLE: ""},
         )
     try:
         wait_until(lambda: len(events(record, "start")) == 1, within_s=30)
