@@ -29,6 +29,9 @@ LONGEST_BACKOFF_S = 30.0
 #: A process that lived so long did not die of a bad start.
 HEALTHY_S = 30.0
 POLL_S = 0.2
+#: How long a terminal may take to go once SIGHUP has come.
+HANG_UP_S = 1.0
+HANG_UP_POLL_S = 0.05
 
 logger = structlog.get_logger("worker.supervisor")
 
@@ -141,16 +144,25 @@ class WorkerSupervisor:
             number = self._signals.next(within_s=POLL_S)
             if number is None:
                 continue
-            if number != UPGRADE or self._was_hung_up():
+            if number != UPGRADE:
                 return number
-            self._is_upgrade_wanted = True
+            if not self._was_hung_up():
+                self._is_upgrade_wanted = True
+            elif self._stops_without_terminal:
+                return number
 
     def _was_hung_up(self) -> bool:
         """Tell a closed terminal, which ends the worker, from a wish to upgrade."""
-        if not self._has_terminal or has_terminal():
+        if not self._has_terminal:
             return False
+        # The kernel sends the signal before the terminal is quite gone.
+        deadline = time.monotonic() + HANG_UP_S
+        while has_terminal():
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(HANG_UP_POLL_S)
         self._has_terminal = False
-        return self._stops_without_terminal
+        return True
 
     def _advance_upgrade(self) -> None:
         if self._upgrade is None and self._is_upgrade_wanted:

@@ -300,6 +300,8 @@ def test_a_closed_terminal_stops_the_supervisor(tmp_path: Path) -> None:
     )
     pid, terminal = pty.fork()
     if pid == 0:
+        # As a shell would start it: another test may have left the signal ignored, as nohup does.
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
         os.chdir(PROJECT_DIR)
         os.execve(  # noqa: S606 - our own program, in the terminal that pty made
             sys.executable,
