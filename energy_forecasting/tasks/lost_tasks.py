@@ -26,7 +26,7 @@ from energy_forecasting.tasks.task_keys import (
     WITHDRAWALS,
 )
 from energy_forecasting.tasks.task_script import TaskScript
-from energy_forecasting.tasks.task_store import LEASE_MS, TaskStore, versions_in
+from energy_forecasting.tasks.task_store import LEASE_MS, TaskStore, no_such_task, versions_in
 
 #: A task that should have been taken so long ago may have lost its message.
 OVERDUE_MS = 5_000
@@ -145,8 +145,13 @@ class LostTasks:
             self._client.zrem(WITHDRAWALS, task_id)
 
     def note_resent(self, task_id: str) -> None:
-        """Note that a waiting task has been given another message."""
-        self._script.run("resent", task_id)
+        """Note that a waiting task is given another message.
+
+        Raises:
+            NotFound: the record is gone.
+        """
+        if self._script.run("resent", task_id)[0] == "UNKNOWN":
+            raise no_such_task(task_id)
 
     def strays(self) -> list[str]:
         """Return open tasks that are neither waiting nor leased, as earlier releases left them."""

@@ -125,8 +125,7 @@ class Reconciler:
         try:
             released = self._lost.release_lost(task_id, max_losses=self._max_losses)
         except NotFound:
-            self._lost.forget(task_id)
-            done[Mending.RECORD_VANISHED] += 1
+            self._forget(task_id, done)
             return
         if released is None:
             return
@@ -150,11 +149,18 @@ class Reconciler:
     def _send_lost_messages(self, lane: Lane, done: "Counter[Mending]") -> None:
         overdue = self._lost.overdue_tasks(lane, is_queue_empty=self._queue.is_empty(lane))
         for task_id in overdue:
+            try:
+                self._lost.note_resent(task_id)
+            except NotFound:
+                self._forget(task_id, done)
+                continue
             self._queue.send(task_id, lane)
-            self._lost.note_resent(task_id)
+            done[Mending.MESSAGE_SENT_AGAIN] += 1
             logger.warning("Message of a waiting task sent again", task_id=task_id, lane=lane)
-        if overdue:
-            done[Mending.MESSAGE_SENT_AGAIN] += len(overdue)
+
+    def _forget(self, task_id: str, done: "Counter[Mending]") -> None:
+        self._lost.forget(task_id)
+        done[Mending.RECORD_VANISHED] += 1
 
     def _count(self, done: "Counter[Mending]") -> None:
         if not done:

@@ -194,6 +194,7 @@ if operation == 'admit' then
   return { 'ADMITTED', id }
 
 elseif operation == 'resent' then
+  if not field('status') then return { 'UNKNOWN' } end
   redis.call('ZADD', lane_key(), 'XX', now, id)
   return { 'OK' }
 

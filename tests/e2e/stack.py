@@ -4,12 +4,17 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
 import psutil
+import redis
 
+from energy_forecasting.meters.ingestion.csv_import import import_csv
+from energy_forecasting.meters.sqlite import SqliteMeterStore
 from tests.conftest import PROJECT_DIR, wait_until
+from tests.e2e.conftest import environment_of
 
 ENDED = {"SUCCESS", "FAILED", "CANCELLED"}
 
@@ -86,6 +91,17 @@ def running_stack(environment: dict[str, str], port: int) -> Iterator[Stack]:
         everything += psutil.Process(running.worker.pid).children(recursive=True)
         running.stop()
     wait_until(lambda: not any(map(lives, everything)), within_s=10)
+
+
+@contextmanager
+def sample_stack(redis_url: str, folder: Path, port: int) -> Iterator[Stack]:
+    """Run a stack on an empty Redis with the sample meters."""
+    redis.Redis.from_url(redis_url).flushall()
+    data = PROJECT_DIR / "data"
+    meters = SqliteMeterStore(folder / "var" / "meters.sqlite")
+    import_csv(data / "sample.csv.gz", meters, profiles=data / "sample_meters.csv")
+    with running_stack(environment_of(folder) | {"REDIS_URL": redis_url}, port) as running:
+        yield running
 
 
 def lives(process: psutil.Process) -> bool:

@@ -4,13 +4,9 @@ from collections.abc import Iterator
 
 import psutil
 import pytest
-import redis
 
-from energy_forecasting.meters.ingestion.csv_import import import_csv
-from energy_forecasting.meters.sqlite import SqliteMeterStore
-from tests.conftest import PROJECT_DIR, RealRedis, wait_until
-from tests.e2e.conftest import environment_of
-from tests.e2e.stack import ENDED, Stack, lives, running_stack
+from tests.conftest import RealRedis, wait_until
+from tests.e2e.stack import ENDED, Stack, lives, sample_stack
 
 pytestmark = [pytest.mark.e2e, pytest.mark.redis, pytest.mark.tensorflow]
 
@@ -34,13 +30,8 @@ SINGLE = {
 def stack(
     redis_server: RealRedis, tmp_path_factory: pytest.TempPathFactory, free_port: int
 ) -> Iterator[Stack]:
-    redis.Redis.from_url(redis_server.url).flushall()
     folder = tmp_path_factory.mktemp("stack")
-    data = PROJECT_DIR / "data"
-    meters = SqliteMeterStore(folder / "var" / "meters.sqlite")
-    import_csv(data / "sample.csv.gz", meters, profiles=data / "sample_meters.csv")
-    environment = environment_of(folder) | {"REDIS_URL": redis_server.url}
-    with running_stack(environment, free_port) as running:
+    with sample_stack(redis_server.url, folder, free_port) as running:
         yield running
 
 

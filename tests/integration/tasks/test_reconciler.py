@@ -205,6 +205,14 @@ def test_entries_of_a_vanished_record_are_dropped(parts: Parts) -> None:
     assert parts.lost.tasks_without_worker() == []
 
 
+def test_a_waiting_task_whose_record_has_vanished_is_not_sent_for_ever(parts: Parts) -> None:
+    parts.make_due("vanished", 6, Lane.BATCH)
+
+    assert parts.reconciler.reconcile() == {Mending.RECORD_VANISHED: 1}
+    assert parts.reconciler.reconcile() == {}
+    assert parts.messages(Lane.BATCH) == 0
+
+
 def test_a_forced_training_takes_the_place_of_the_open_task(parts: Parts) -> None:
     first = parts.desk.admit(METER, Wish())
 
